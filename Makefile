@@ -29,7 +29,7 @@ lint: .venv/test.stamp ## ruff, mypy and codespell
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check . || { echo "Not formatted. Run: $(BIN)/ruff format ."; exit 1; }
 	@$(BIN)/mypy --no-error-summary
-	@git ls-files -z | xargs -0 $(BIN)/codespell
+	@$(BIN)/codespell
 
 docs: .venv/docs.stamp ## build the documentation into docs/_build/html
 	@echo "docs: sphinx"
