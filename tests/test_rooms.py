@@ -49,6 +49,10 @@ ONLY_IN = {
     "torch": {"nn", "features", "bayes", "transport", "runtime"},
 }
 
+# The single step down, taken at the moment of the call: `Problem.solve(solver="auto")` asks the
+# solvers which of them takes it. Nothing in core is built on a solver.
+EXCEPTIONS = {("core/problem.py", "solvers")}
+
 # One module reads the user's tables, and loads the reader only when such a table comes.
 TABLE_PACKAGES = {"pandas", "polars", "pyarrow"}
 TABLE_MODULE = ("linear", "table")
@@ -100,8 +104,20 @@ def outside_breach(module: tuple[str, ...], name: str, lazy: bool) -> str | None
     if top in TABLE_PACKAGES and module[:2] != TABLE_MODULE:
         return f"only {'/'.join(TABLE_MODULE)}.py may import {top}"
     if top in TABLE_PACKAGES and not lazy:
-        return f"{top} must be imported inside a function"
+        return f"{top} must be imported inside a function, or for types only"
     return None
+
+
+def runs_late(tree: ast.Module) -> set[int]:
+    """Ids of the nodes that do not run when the module is imported: functions, TYPE_CHECKING."""
+    late: set[int] = set()
+    for node in ast.walk(tree):
+        match node:
+            case (
+                ast.FunctionDef() | ast.AsyncFunctionDef() | ast.If(test=ast.Name("TYPE_CHECKING"))
+            ):
+                late.update(id(inner) for inner in ast.walk(node))
+    return late
 
 
 def breaches_in(file: Path, package: Path) -> Iterator[str]:
@@ -114,13 +130,14 @@ def breaches_in(file: Path, package: Path) -> Iterator[str]:
         yield f"{where}: {room} is no room of the house"
         return
     tree = ast.parse(file.read_text(encoding="utf-8"))
-    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
-    inside = {id(node) for function in functions for node in ast.walk(function)}
+    late = runs_late(tree)
     for node, name in imported(tree, (PACKAGE, *module[:-1])):
         if name == PACKAGE or name.startswith(PACKAGE + "."):
-            why = room_breach(room, name.removeprefix(PACKAGE).removeprefix("."))
+            target = name.removeprefix(PACKAGE).removeprefix(".")
+            lazy_exception = (where, target) in EXCEPTIONS and id(node) in late
+            why = None if lazy_exception else room_breach(room, target)
         else:
-            why = outside_breach((room, *module[1:]), name, lazy=id(node) in inside)
+            why = outside_breach((room, *module[1:]), name, lazy=id(node) in late)
         if why:
             yield f"{where}:{node.lineno}: {why}"
 
@@ -159,6 +176,8 @@ PLANTED = {
     "matplotlib": ("linear/lasso.py", "import matplotlib.pyplot as plt"),
     "torch": ("penalties/l1.py", "def f():\n    import torch"),
     "table": ("linear/lasso.py", "def f():\n    import pandas as pd"),
+    "the exception, at once": ("core/problem.py", "from gossamer import solvers"),
+    "the exception, elsewhere": ("core/result.py", "def f():\n    from gossamer import solvers"),
     "table, at once": ("linear/table.py", "import polars"),
     "no room": ("helpers.py", ""),
 }
@@ -172,6 +191,11 @@ ALLOWED = {
     "python -m": ("__main__.py", "from gossamer.cli import main"),
     "kernels": ("kernels/bind.py", "import numba"),
     "table": ("linear/table.py", "def f():\n    import pyarrow.parquet"),
+    "table, for types only": (
+        "linear/table.py",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import pyarrow",
+    ),
+    "the exception": ("core/problem.py", "def f():\n    import_module('gossamer.solvers')"),
     "a namesake": ("core/problem.py", "import numbapro, gossamery"),
 }
 
