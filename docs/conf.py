@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import sys
+from importlib import import_module
+from pathlib import Path
+
 import gossamer
+
+DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS))  # for mathml, our own extension
 
 project = "gossamer"
 author = "the gossamer developers"
@@ -12,7 +20,7 @@ version = release = gossamer.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
+    "mathml",
     "myst_parser",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
@@ -21,15 +29,27 @@ templates_path = ["_templates"]
 exclude_patterns = ["_build", "gallery/**/*.ipynb"]
 
 html_theme = "furo"
+html_math_renderer = "mathml"
 html_title = f"gossamer {version}"
 
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 
-# A room's page lists what the room exports, wherever in the room it is defined.
+
+def own_names(room: str) -> list[str]:
+    """The public names defined in the room: what it passes on has its page where it is at home."""
+    module = import_module(room)
+    return [
+        name
+        for name in sorted(module.__all__)
+        if getattr(getattr(module, name), "__module__", room).startswith(room)
+    ]
+
+
+ROOMS = re.findall(r"^ +(gossamer\.\w+)$", (DOCS / "api.md").read_text(), flags=re.MULTILINE)
+
 autosummary_generate = True
-autosummary_ignore_module_all = False
-autosummary_imported_members = True
+autosummary_context = {"own_names": {room: own_names(room) for room in ROOMS}}
 autodoc_typehints = "signature"
 numpydoc_show_class_members = False
 
