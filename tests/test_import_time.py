@@ -61,7 +61,7 @@ def test_import_loads_nothing_heavy() -> None:
     assert scipy_parts(modules) <= SCIPY_PARTS
 
 
-@pytest.mark.parametrize("heavy", ["numba", "sklearn", "pandas", "matplotlib", "torch"])
+@pytest.mark.parametrize("heavy", ["numba", "sklearn"])
 def test_the_probe_sees_a_heavy_package(heavy: str) -> None:
     _, modules = probe(heavy)
     assert heavy in strangers(modules)
