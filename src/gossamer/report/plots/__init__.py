@@ -1,0 +1,24 @@
+"""One function a plot: arrays and an optional `matplotlib.axes.Axes` in, the axes out.
+
+Figures are made without pyplot: no window, no global state, safe in threads.
+"""
+
+from gossamer.report.plots.features import plot_coefficients, plot_stability
+from gossamer.report.plots.path import plot_cv, plot_path
+from gossamer.report.plots.predictions import (
+    plot_calibration,
+    plot_confusion,
+    plot_predicted,
+    plot_residuals,
+)
+
+__all__ = [
+    "plot_calibration",
+    "plot_coefficients",
+    "plot_confusion",
+    "plot_cv",
+    "plot_path",
+    "plot_predicted",
+    "plot_residuals",
+    "plot_stability",
+]
