@@ -1,0 +1,165 @@
+"""The certificate: duality gap and optimality violation of any point of any problem."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gossamer.core.loss import Loss
+from gossamer.core.result import Certificate
+
+if TYPE_CHECKING:
+    from gossamer.core.problem import Problem
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A certificate, with what a solver can use again."""
+
+    certificate: Certificate
+    gradient: np.ndarray  # (p, K) of the mean loss
+    distances: np.ndarray  # (n_units,) violations
+
+
+def certify(
+    problem: Problem, w: np.ndarray, b: np.ndarray, tol: float, z: np.ndarray | None = None
+) -> Evaluation:
+    """Judge the working coordinates ``w``, ``b``; ``z`` is their prediction, if known.
+
+    One pass over X (``X.T @ u``) when the intercept is optimal, as solvers keep it.
+    """
+    penalty, design = problem.penalty, problem.design
+    z = problem.linear(w, b) if z is None else z
+    objective = problem.mean_loss(z) + penalty.value(w)
+    u = problem.loss.gradient(z, problem.y)
+    pull = problem.sample_weight @ u if problem.fit_intercept else np.zeros(w.shape[1])
+    gradient = design.rmatvec((u - pull) * problem.sample_weight[:, None])
+    slopes = gradient
+    if np.abs(pull).max() > 1e-10 * np.abs(u).max(initial=0.0):
+        slopes = design.rmatvec(u * problem.sample_weight[:, None])
+    distances = penalty.subdiff_distance(w, slopes)
+    violation = float(max(distances.max(initial=0.0), np.abs(pull).max()))
+
+    if penalty.convex:
+        gap = _duality_gap(problem, w, objective, u - pull, gradient)
+        null = problem.null_objective
+        value = gap / null if null > 0 else gap
+        kind = "global"
+    else:
+        gap = np.nan
+        value = _relative_violation(problem, violation)
+        kind = _kind(problem, w, z, slopes, tol)
+    units = penalty.unit_form(w.shape)
+    sizes = np.abs(np.ravel(w)) if units is None else units.units.norms(w)
+    certificate = Certificate(
+        value=value, tol=tol, kind=kind, gap=gap, violation=violation, objective=objective,
+        null_objective=problem.null_objective, support=np.flatnonzero(sizes),
+    )  # fmt: skip
+    return Evaluation(certificate, slopes, distances)
+
+
+def _duality_gap(
+    problem: Problem, w: np.ndarray, objective: float, u: np.ndarray, gradient: np.ndarray
+) -> float:
+    """Objective minus the dual objective at the loss gradient ``u``, scaled to be feasible.
+
+    The dual is ``- sum_i s_i [loss*(u_i) - o_i u_i] - Omega*(-X' S u)`` over u whose weighted sum
+    vanishes where there is an intercept (Ndiaye, Fercoq, Gramfort and Salmon 2017).
+    """
+    penalty, s = problem.penalty, problem.sample_weight
+    free = penalty.free(w.shape)
+    if free.any():
+        u = _orthogonal_to_free(problem, u, free)
+        gradient = problem.design.rmatvec(u * s[:, None])
+    theta = np.where(free, 0.0, -gradient)
+    scale = penalty.dual_scale(theta)
+    conjugate = problem.loss.conjugate(scale * u, problem.y)
+    if problem.offset is not None:
+        conjugate = conjugate - (scale * u * problem.offset).sum(axis=1)
+    dual = -float(s @ np.where(s > 0, conjugate, 0.0)) - penalty.conjugate(scale * theta)
+    # rounding can push the difference of two equal numbers below zero
+    return max(objective - dual, 0.0) if np.isfinite(dual) else np.inf
+
+
+def _orthogonal_to_free(problem: Problem, u: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """``u`` projected so that unpenalised columns have zero gradient, as dual points must."""
+    root = np.sqrt(problem.sample_weight)[:, None]
+    projected = u.copy()
+    for k in range(u.shape[1]):
+        block = problem.design.columns(np.flatnonzero(free[:, k]))
+        block = block.toarray() if hasattr(block, "toarray") else block
+        if problem.fit_intercept:
+            block = np.column_stack([block, np.ones(len(block))])
+        fitted = np.linalg.lstsq(root * block, root[:, 0] * u[:, k], rcond=None)[0]
+        projected[:, k] -= block @ fitted
+    return projected
+
+
+def _relative_violation(problem: Problem, violation: float) -> float:
+    steepest = float(np.abs(problem.null_gradient).max(initial=0.0))
+    return violation / steepest if steepest > 0 else violation
+
+
+def _kind(problem: Problem, w: np.ndarray, z: np.ndarray, slopes: np.ndarray, tol: float) -> str:
+    """ "coordinate-wise" when no single unit can be improved, under a quadratic bound of the loss
+    along it (exact for single coefficients and the quadratic loss); else "critical"."""
+    form = problem.penalty.unit_form(w.shape)
+    if form is None or problem.design.is_operator:
+        return "critical"
+    h = problem.loss.curvature(z, problem.y) * problem.sample_weight[:, None]
+    bound = problem.design.weighted_squares(h)
+    curvature = np.bincount(form.units.labels, bound.ravel(), form.units.count)
+    curvature = np.maximum(curvature, np.finfo(float).tiny)
+    from gossamer.core.penalty import prox_of_form
+
+    at = form.units.spread(curvature).reshape(w.shape)
+    moved = np.abs(prox_of_form(form, w - slopes / at, 1 / curvature) - w) * at
+    still = _relative_violation(problem, float(moved.max(initial=0.0))) <= max(tol, 1e-12)
+    return "coordinate-wise" if still else "critical"
+
+
+def optimal_intercept(
+    loss: Loss, z: np.ndarray, y: np.ndarray, s: np.ndarray, b: np.ndarray
+) -> np.ndarray:
+    """argmin_b of the weighted mean loss at ``z + b`` by damped Newton.
+
+    For the quadratic loss one step is exact. Curvature that vanishes (Huber far out, saturated
+    classes) is floored, and a step is halved until the loss falls.
+    """
+    used = s > 0
+    z, y, s = z[used], y[used], s[used]
+    current = float(s @ loss.value(z + b, y))
+    for _ in range(100):
+        slope = s @ loss.gradient(z + b, y)
+        if np.abs(slope).max() <= 1e-15 * (1.0 + np.abs(y).max(initial=0.0)):
+            break
+        step = _newton_step(loss, z + b, y, s, slope)
+        for _ in range(60):
+            value = float(s @ loss.value(z + b - step, y))
+            if value <= current:
+                break
+            step = step / 2
+        else:
+            break
+        b, previous, current = b - step, current, value
+        if loss.is_quadratic or (previous - current <= 1e-16 * abs(current) and _tiny(step, b)):
+            break
+    return b
+
+
+def _newton_step(
+    loss: Loss, z: np.ndarray, y: np.ndarray, s: np.ndarray, slope: np.ndarray
+) -> np.ndarray:
+    floor = 1e-12 + 1e-3 * np.abs(slope)
+    if not loss.coupled:
+        return slope / np.maximum(s @ loss.curvature(z, y), floor)
+    p = loss.mean(z)
+    hessian = np.diag(s @ p + floor) - (p * s[:, None]).T @ p
+    # the classes' common shift changes nothing: the minimum-norm step leaves it alone
+    return np.linalg.lstsq(hessian, slope, rcond=None)[0]
+
+
+def _tiny(step: np.ndarray, b: np.ndarray) -> bool:
+    return bool(np.abs(step).max() <= 1e-12 * (1.0 + np.abs(b).max()))

@@ -1,0 +1,136 @@
+"""The design matrix as solvers see it: centred and scaled without a copy.
+
+Column j of the working design is ``(x_j - center_j) / scale_j``. Nothing of X is ever copied but
+the few columns of a working set; sparse X stays sparse.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.linalg import LinearOperator
+
+# columns converted to float64 at a time where X has another type
+_CHUNK = 256
+
+
+class Design:
+    """A matrix (n, p) with sample weights; ``center`` and ``scale`` are implicit.
+
+    Parameters
+    ----------
+    X : ndarray (float32 or float64, any order), CSC array or LinearOperator
+    sample_weight : (n,) summing to one
+    center, standardise : bool
+        Subtract the weighted column means; divide by the weighted standard deviations (root mean
+        squares when not centred). Constant columns keep scale one.
+    """
+
+    def __init__(
+        self, X: Any, sample_weight: np.ndarray, *, center: bool = False, standardise: bool = False
+    ) -> None:
+        self.X, self.sample_weight = X, sample_weight
+        self.shape: tuple[int, int] = X.shape
+        self.is_sparse = sparse.issparse(X)
+        self.is_operator = isinstance(X, LinearOperator)
+        self.center = self.means if center else None
+        self.scale: np.ndarray | None = None
+        self.scale = self._deviations() if standardise else None
+
+    @cached_property
+    def means(self) -> np.ndarray:
+        """(p,) weighted column means of X as given."""
+        return self._transpose_times(self.sample_weight[:, None])[:, 0]
+
+    @cached_property
+    def has_canonical_indices(self) -> bool:
+        """Whether a sparse X fits 32-bit indices, as kernels need."""
+        return self.is_sparse and max(self.X.shape) < 2**32
+
+    def _deviations(self) -> np.ndarray:
+        squares = np.maximum(self.weighted_squares(self.sample_weight[:, None])[:, 0], 0.0)
+        # below rounding of the mean a column is constant
+        constant = squares <= (1e-7 * np.abs(self.means)) ** 2 + np.finfo(float).tiny
+        return np.where(constant, 1.0, np.sqrt(squares))
+
+    def _transpose_times(self, u: np.ndarray) -> np.ndarray:
+        if self.is_operator or self.is_sparse or self.X.dtype == u.dtype:
+            return np.asarray(self.X.T @ u)
+        product = np.empty((self.shape[1], u.shape[1]))
+        for columns in _chunks(self.shape[1]):
+            product[columns] = self.X[:, columns].astype(float).T @ u
+        return product
+
+    def rmatvec(self, u: np.ndarray) -> np.ndarray:
+        """Working design transposed times ``u``: (n, K) to (p, K)."""
+        product = self._transpose_times(u)
+        if self.center is not None:
+            product -= np.outer(self.center, u.sum(axis=0))
+        if self.scale is not None:
+            product /= self.scale[:, None]
+        return product
+
+    def matvec(self, w: np.ndarray) -> np.ndarray:
+        """Working design times ``w``: (p, K) to (n, K); only non-zero rows are touched."""
+        if self.scale is not None:
+            w = w / self.scale[:, None]
+        if self.is_operator:
+            product = np.asarray(self.X @ w)
+        else:
+            alive = np.flatnonzero(w.any(axis=1))
+            if len(alive) > self.shape[1] // 4 and self.X.dtype == w.dtype:
+                product = np.asarray(self.X @ w)
+            else:
+                product = np.zeros((self.shape[0], w.shape[1]))
+                for at in _chunks(len(alive)):
+                    block = self.X[:, alive[at]].astype(float, copy=False)
+                    product += block @ w[alive[at]]
+        return product - self.center @ w if self.center is not None else product
+
+    def weighted_squares(self, h: np.ndarray) -> np.ndarray:
+        """(p, K) weighted sums of squares ``sum_i h_ik x_ij^2`` of the working columns."""
+        squares = np.empty((self.shape[1], h.shape[1]))
+        for at in _chunks(self.shape[1]):
+            block = self.columns(np.arange(self.shape[1])[at])
+            if self.is_sparse:
+                squares[at] = (block * block).T @ h
+                if self.center is not None:
+                    c = self.center[at, None]
+                    squares[at] += c * (c * h.sum(axis=0) - 2 * (block.T @ h))
+            else:
+                squares[at] = np.square(block).T @ h
+        if self.is_sparse and self.scale is not None:
+            squares /= self.scale[:, None] ** 2
+        return squares
+
+    def columns(self, features: np.ndarray) -> np.ndarray | sparse.csc_array:
+        """The chosen columns in float64: dense ones centred and scaled (Fortran order), sparse
+        ones as they are."""
+        if self.is_sparse:
+            return self.X[:, features].astype(float, copy=False)
+        block = np.empty((self.shape[0], len(features)), order="F")
+        np.copyto(block, self.X[:, features])
+        if self.center is not None:
+            block -= self.center[features]
+        if self.scale is not None:
+            block /= self.scale[features]
+        return block
+
+    def to_public(self, w: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Coefficients and intercept for X as given, from those of the working design."""
+        if self.scale is not None:
+            w = w / self.scale[:, None]
+        return w, b - self.center @ w if self.center is not None else b
+
+    def to_working(self, w: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The inverse of :meth:`to_public`."""
+        if self.center is not None:
+            b = b + self.center @ w
+        return (w * self.scale[:, None] if self.scale is not None else w), b
+
+
+def _chunks(size: int) -> list[slice]:
+    return [slice(start, start + _CHUNK) for start in range(0, size, _CHUNK)]

@@ -1,0 +1,90 @@
+"""Loss: how a prediction is judged, one number a sample."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+
+#: slack on the border of a conjugate's domain, for dual points that lie on it up to rounding
+ROUNDING = 1e-12
+
+
+class Loss(ABC):
+    """A convex function of the linear prediction ``z`` of each sample.
+
+    ``z`` has shape (n, K), one column an output or class; ``y`` is what :meth:`encode` returned,
+    of the same shape. Values are per sample, (n,): weights and means are the problem's business.
+    """
+
+    #: second derivative at most this number, ``None`` when unbounded
+    smoothness: ClassVar[float | None]
+    #: the target is a label: estimators of this loss are classifiers
+    classifies: ClassVar[bool] = False
+    #: curvature does not depend on ``z``
+    is_quadratic: ClassVar[bool] = False
+
+    #: a sample's outputs interact: its second derivative is diag(p) - p p', p = mean(z)
+    coupled: ClassVar[bool] = False
+
+    @abstractmethod
+    def encode(self, y: Any) -> np.ndarray:
+        """The target as a float array (n, K); raises ``ValueError`` when it does not fit."""
+
+    @abstractmethod
+    def value(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """(n,) loss of each sample, zero for the best possible prediction of that sample."""
+
+    @abstractmethod
+    def gradient(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """(n, K) derivative of each sample's loss in its prediction."""
+
+    @abstractmethod
+    def curvature(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """(n, K) diagonal of the second derivative of each sample's loss."""
+
+    @abstractmethod
+    def conjugate(self, theta: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """(n,) sup_z <theta, z> - loss(z, y), infinite outside its domain."""
+
+    @abstractmethod
+    def mean(self, z: np.ndarray) -> np.ndarray:
+        """(n, K) expected target for the prediction ``z`` (the inverse link)."""
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), tuple(vars(self).items())))
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{k}={v!r}" for k, v in vars(self).items())
+        return f"{type(self).__name__}({arguments})"
+
+
+def numeric_target(y: Any, loss: str) -> np.ndarray:
+    """The target as float64 (n, K), or a clear error."""
+    y = np.asarray(y)
+    if y.dtype == object or y.dtype.kind in "USmM":
+        try:
+            y = y.astype(float)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"y must be numeric for the {loss} loss, got values like {y.ravel()[:1].tolist()}. "
+                "For labels use SparseLogistic."
+            ) from error
+    if y.ndim not in (1, 2):
+        raise ValueError(f"y must have shape (n,) or (n, K), got {y.shape}.")
+    y = y.astype(float).reshape(len(y), -1)
+    if not np.isfinite(y).all():
+        raise ValueError("y contains NaN or inf: drop or repair those samples.")
+    return y
+
+
+def single_target(y: Any, loss: str) -> np.ndarray:
+    """A target of one column, (n, 1)."""
+    y = numeric_target(y, loss)
+    if y.shape[1] != 1:
+        raise ValueError(f"y must have one column for the {loss} loss, got {y.shape[1]}.")
+    return y

@@ -1,0 +1,301 @@
+"""Penalty: a scalar shape of every unit's size.
+
+A :class:`UnitPenalty` is one dataclass with four plain formulas of one number, the *shape*:
+
+    Omega(w) = sum_u  weight_u * shape(size of w_u)
+
+Everything else (groups, rows, weights, signs, prox, certificates, kernels) follows from the
+formulas and the structure, so that N shapes and M structures give N x M penalties.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from gossamer.core.registry import STRUCTURES
+from gossamer.core.structure import Structure
+from gossamer.core.units import Units
+
+# stands for "just above zero" and "at infinity" where a formula is evaluated in the limit
+TINY, HUGE = 1e-290, 1e150
+
+
+@dataclass(frozen=True, eq=False)
+class UnitForm:
+    """What block solvers need: Omega(w) = sum_u weight_u shape(|w_u|) + sum_c inner_c |w_c|.
+
+    The prox is the soft threshold by ``inner``, then the prox of the shape on each unit's size;
+    this order is exact because the inner part is positively homogeneous (Yu 2013).
+    """
+
+    units: Units
+    weights: np.ndarray  # (n_units,)
+    inner: np.ndarray | None  # (size,) thresholds, None for no inner L1
+    nonnegative: bool
+    value: Callable  # value(t, par) of the shape
+    prox: Callable  # prox(v, step, par)
+    dist: Callable  # dist(t, g, par)
+    par: tuple[float, ...]
+    elementwise: bool
+
+
+class Penalty(ABC):
+    """A function of the coefficients that makes them sparse. ``w`` has shape (p,) or (p, K)."""
+
+    convex: bool
+    strength: float
+
+    @abstractmethod
+    def value(self, w: np.ndarray) -> float:
+        """Omega(w)."""
+
+    @abstractmethod
+    def prox(self, v: np.ndarray, step: float) -> np.ndarray:
+        """A global minimiser of ``|w - v|^2 / (2 step) + Omega(w)``."""
+
+    @abstractmethod
+    def subdiff_distance(self, w: np.ndarray, grad: np.ndarray) -> np.ndarray:
+        """(n_units,) distance from ``-grad`` to the subdifferential of Omega at ``w``."""
+
+    @abstractmethod
+    def conjugate(self, z: np.ndarray) -> float:
+        """Omega*(z) = sup_w <z, w> - Omega(w), infinite outside its domain (convex only)."""
+
+    @abstractmethod
+    def dual_scale(self, z: np.ndarray) -> float:
+        """The largest s in [0, 1] with a finite Omega*(s z) (convex only)."""
+
+    @abstractmethod
+    def strength_max(self, grad0: np.ndarray) -> float:
+        """The smallest strength for which ``w = 0`` is optimal, given the gradient at zero."""
+
+    @abstractmethod
+    def with_strength(self, strength: float) -> Self:
+        """The same penalty with another strength."""
+
+    @abstractmethod
+    def resolve(self, feature_names: Sequence[str] | None) -> Penalty:
+        """The same penalty with column names replaced by positions."""
+
+    def unit_form(self, shape: tuple[int, ...]) -> UnitForm | None:
+        """The form block solvers use; ``None`` when the prox does not split by unit."""
+        return None
+
+    def free(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Mask of the coefficients without any penalty or sign constraint."""
+        return np.zeros(shape, dtype=bool)
+
+    def __add__(self, other: Penalty) -> Penalty:
+        from gossamer.core.sum_penalty import add
+
+        return add(self, other)
+
+
+@dataclass(frozen=True)
+class UnitPenalty(Penalty):
+    """A scalar shape on the units of a structure. Subclasses are frozen dataclasses.
+
+    A subclass declares its parameters (``strength`` first) as fields and writes the formulas
+    ``shape_value``, ``shape_prox``, ``shape_dist`` and, when convex, ``shape_conjugate``:
+    static, plain numpy, free of branches. ``par`` is the tuple of the parameters in order.
+    """
+
+    strength: float
+    on: Structure = field(default_factory=lambda: STRUCTURES["elements"](), kw_only=True)
+    weights: Any = field(default=None, kw_only=True)
+    nonnegative: bool = field(default=False, kw_only=True)
+
+    convex: ClassVar[bool] = False
+    homogeneous: ClassVar[bool] = False  # shape(c t) = c shape(t): may be added to another penalty
+
+    # -- the formulas of a subclass ------------------------------------------------------------
+    @staticmethod
+    def shape_value(t, par):  # type: ignore[no-untyped-def]
+        """The shape at t >= 0."""
+        raise NotImplementedError
+
+    @staticmethod
+    def shape_prox(v, step, par):  # type: ignore[no-untyped-def]
+        """A global minimiser over t of ``(t - v)^2 / (2 step) + shape(|t|)``."""
+        raise NotImplementedError
+
+    @staticmethod
+    def shape_dist(t, g, par):  # type: ignore[no-untyped-def]
+        """Distance from ``-g`` to the subdifferential of ``shape(|.|)`` at t."""
+        raise NotImplementedError
+
+    @staticmethod
+    def shape_conjugate(s, par):  # type: ignore[no-untyped-def]
+        """Conjugate of ``shape(|.|)`` at s >= 0, infinite outside its domain (convex only)."""
+        raise NotImplementedError
+
+    # -- construction --------------------------------------------------------------------------
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        for parameter, value in zip(self._parameters(), self.par, strict=True):
+            if not np.isfinite(value):
+                raise ValueError(f"{name}: {parameter} must be finite, got {value}.")
+        if self.strength < 0:
+            raise ValueError(f"{name}: strength must be >= 0, got {self.strength}.")
+        if self.weights is not None:
+            weights = np.asarray(self.weights, dtype=float)
+            if weights.ndim != 1 or not np.isfinite(weights).all() or (weights < 0).any():
+                raise ValueError(
+                    f"{name}: weights must be a 1-D array of finite numbers >= 0, one a unit; "
+                    "zero leaves a unit unpenalised."
+                )
+            object.__setattr__(self, "weights", weights)
+
+    @classmethod
+    def _parameters(cls) -> list[str]:
+        shared = {"on", "weights", "nonnegative"}
+        return [f.name for f in fields(cls) if f.name not in shared]
+
+    @property
+    def par(self) -> tuple[float, ...]:
+        """The parameters as the formulas take them."""
+        return tuple(float(getattr(self, name)) for name in self._parameters())
+
+    def with_strength(self, strength: float) -> Self:
+        return replace(self, strength=float(strength))
+
+    def resolve(self, feature_names: Sequence[str] | None) -> Self:
+        structure = self.on.resolve(feature_names)
+        return self if structure is self.on else replace(self, on=structure)
+
+    def unit_form(self, shape: tuple[int, ...]) -> UnitForm:
+        units = self.on.units(shape)
+        if self.weights is None:
+            weights = np.ones(units.count)
+        elif len(self.weights) == units.count:
+            weights = self.weights
+        else:
+            raise ValueError(
+                f"{type(self).__name__}: weights has {len(self.weights)} entries, but there are "
+                f"{units.count} units in coefficients of shape {shape}."
+            )
+        return UnitForm(
+            units, weights, None, self.nonnegative, self.shape_value, self.shape_prox,
+            self.shape_dist, self.par, elementwise=units.are_single,
+        )  # fmt: skip
+
+    # -- what follows from the formulas ----------------------------------------------------------
+    def value(self, w: np.ndarray) -> float:
+        w = np.asarray(w, dtype=float)
+        if self.nonnegative and (w < 0).any():
+            return np.inf
+        form = self.unit_form(w.shape)
+        return float(form.weights @ self.shape_value(form.units.norms(w), self.par))
+
+    def prox(self, v: np.ndarray, step: float | np.ndarray) -> np.ndarray:
+        v = np.asarray(v, dtype=float)
+        return prox_of_form(self.unit_form(v.shape), v, step)
+
+    def subdiff_distance(self, w: np.ndarray, grad: np.ndarray) -> np.ndarray:
+        w = np.asarray(w, dtype=float)
+        return distance_of_form(self.unit_form(w.shape), w, np.asarray(grad, dtype=float))
+
+    def conjugate(self, z: np.ndarray) -> float:
+        form, sizes = self._dual_sizes(z)
+        penalised = form.weights > 0
+        if (sizes[~penalised] > 0).any():
+            return np.inf
+        weights = form.weights[penalised]
+        return float(weights @ self.shape_conjugate(sizes[penalised] / weights, self.par))
+
+    def dual_scale(self, z: np.ndarray) -> float:
+        form, sizes = self._dual_sizes(z)
+        radius = form.weights * self.shape_dist(np.full(1, HUGE), 0.0, self.par)
+        beyond = sizes > radius
+        return float((radius[beyond] / sizes[beyond]).min(initial=1.0))
+
+    def strength_max(self, grad0: np.ndarray) -> float:
+        form, sizes = self._dual_sizes(-np.asarray(grad0, dtype=float))
+        penalised = form.weights > 0
+        largest = (sizes[penalised] / form.weights[penalised]).max(initial=0.0)
+        unit = self.with_strength(1.0)
+        slope = float(unit.shape_dist(np.full(1, TINY), 0.0, unit.par)[0])
+        if slope < HUGE ** (1 / 3):
+            return float(largest / slope) if slope > 0 else 0.0
+        return self._strength_of_threshold(float(largest))
+
+    def _strength_of_threshold(self, size: float) -> float:
+        """The strength at which the prox with unit step starts to keep ``size``, by bisection.
+
+        For shapes with infinite slope at zero (Lq) zero is always stationary; what ends at a
+        finite strength is zero being the *global* minimiser along a coordinate of unit curvature.
+        """
+        if size == 0:
+            return 0.0
+        low, high = 0.0, 1.0
+        while self.shape_prox(np.full(1, size), 1.0, self.with_strength(high).par)[0] != 0:
+            low, high = high, 2 * high
+        for _ in range(100):
+            middle = (low + high) / 2
+            kept = self.shape_prox(np.full(1, size), 1.0, self.with_strength(middle).par)[0] != 0
+            low, high = (middle, high) if kept else (low, middle)
+        return high
+
+    def free(self, shape: tuple[int, ...]) -> np.ndarray:
+        form = self.unit_form(shape)
+        if self.nonnegative:
+            return np.zeros(shape, dtype=bool)
+        at_infinity = self.shape_value(np.full(1, HUGE), self.par)[0]
+        return form.units.spread(form.weights * at_infinity == 0).reshape(shape)
+
+    def _dual_sizes(self, z: np.ndarray) -> tuple[UnitForm, np.ndarray]:
+        z = np.asarray(z, dtype=float)
+        form = self.unit_form(z.shape)
+        return form, form.units.norms(np.maximum(z, 0.0) if self.nonnegative else z)
+
+    def __repr__(self) -> str:
+        parts = [f"{name}={getattr(self, name)!r}" for name in self._parameters()]
+        if type(self.on).__name__ != "Elements":
+            parts.append(f"on={self.on!r}")
+        parts += ["weights=..."] if self.weights is not None else []
+        parts += ["nonnegative=True"] if self.nonnegative else []
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def prox_of_form(form: UnitForm, v: np.ndarray, step: float | np.ndarray) -> np.ndarray:
+    """Prox of a unit-wise penalty at ``v``; ``step`` is one number or one a unit."""
+    step = np.asarray(step, dtype=float)
+    flat = np.ravel(v)
+    if form.inner is not None:
+        threshold = form.units.spread(np.broadcast_to(step, form.weights.shape)) * form.inner
+        flat = np.sign(flat) * np.maximum(np.abs(flat) - threshold, 0.0)
+    if form.nonnegative:
+        flat = np.maximum(flat, 0.0)
+    if form.elementwise:
+        kept = form.prox(flat, step * form.weights, form.par)
+        # adding zero turns -0.0 into 0.0
+        return np.where(form.weights == 0, flat, kept).reshape(v.shape) + 0.0
+    sizes = form.units.norms(flat)
+    kept = np.where(form.weights == 0, sizes, form.prox(sizes, step * form.weights, form.par))
+    factors = np.divide(kept, sizes, out=np.zeros_like(sizes), where=sizes > 0)
+    return (flat * form.units.spread(factors)).reshape(v.shape)
+
+
+def distance_of_form(form: UnitForm, w: np.ndarray, grad: np.ndarray) -> np.ndarray:
+    """(n_units,) distance from ``-grad`` to the subdifferential at ``w``."""
+    w, g = np.ravel(w), np.ravel(grad)
+    sizes = form.units.norms(w)
+    slopes = form.weights * form.dist(np.maximum(sizes, TINY), 0.0, form.par)
+    alive = form.units.spread(sizes > 0)
+    direction = np.divide(w, form.units.spread(sizes), out=np.zeros_like(w), where=alive)
+    # part of the gradient that the smooth pull of an alive unit leaves over
+    rest = g + np.where(alive, form.units.spread(slopes) * direction, 0.0)
+    if form.inner is not None:
+        shrunk = np.sign(rest) * np.maximum(np.abs(rest) - form.inner, 0.0)
+        rest = np.where(w != 0, rest + form.inner * np.sign(w), shrunk)
+    if form.nonnegative:
+        rest = np.where(w > 0, rest, np.minimum(rest, 0.0))
+    left = form.units.norms(rest)
+    positive = np.where(form.weights > 0, form.weights, 1.0)
+    at_zero = form.weights * form.dist(np.zeros_like(left), left / positive, form.par)
+    return np.where((sizes > 0) | (form.weights == 0), left, at_zero)

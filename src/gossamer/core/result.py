@@ -1,0 +1,74 @@
+"""What a solver returns: the optimum and its certificate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+
+class Status(Enum):
+    """Why a solver stopped; ``status.value`` is a sentence."""
+
+    CONVERGED = "the certificate meets the asked tolerance"
+    MAX_ITER = "the iteration limit was reached before the tolerance"
+    STALLED = "no further progress is possible in floating point before the tolerance"
+    INTERRUPTED = "interrupted by the user; the best point so far is returned"
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """How far from optimal a point can be.
+
+    value : the gap divided by the null objective where the problem is convex, else the largest
+        violation divided by the largest gradient of the null model. ``holds`` means at most tol.
+    kind : "global" (convex), "coordinate-wise" (no single unit can improve) or "critical".
+    gap : duality gap in the unit of the objective, NaN where there is none.
+    violation : largest distance of minus the gradient to the subdifferential.
+    null_objective : objective of the model without features.
+    support : positions of the non-zero units.
+    """
+
+    value: float
+    tol: float
+    kind: str
+    gap: float
+    violation: float
+    objective: float
+    null_objective: float
+    support: np.ndarray = field(repr=False)
+
+    @property
+    def holds(self) -> bool:
+        return bool(self.value <= self.tol)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for a file or a report."""
+        numbers = ("value", "tol", "gap", "violation", "objective", "null_objective")
+        plain: dict[str, Any] = {name: float(getattr(self, name)) for name in numbers}
+        return plain | {"kind": self.kind, "holds": self.holds, "support": self.support.tolist()}
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Certificate:
+        known = {k: v for k, v in plain.items() if k not in ("holds", "support")}
+        return cls(**known, support=np.array(plain["support"], dtype=np.intp))
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The optimum of a :class:`Problem`.
+
+    coef : (p,), or (p, K) when the target has K columns or classes; for X as given.
+    intercept : float, or (K,).
+    history : one (seconds, certificate value) pair an outer iteration.
+    """
+
+    coef: np.ndarray
+    intercept: float | np.ndarray
+    certificate: Certificate
+    status: Status
+    n_iter: int
+    solver: str
+    history: list[tuple[float, float]] = field(repr=False, default_factory=list)

@@ -1,0 +1,9 @@
+"""Losses: how a prediction is judged. One file each."""
+
+from gossamer.losses.huber import Huber
+from gossamer.losses.logistic import Logistic
+from gossamer.losses.multinomial import Multinomial
+from gossamer.losses.poisson import Poisson
+from gossamer.losses.quadratic import Quadratic
+
+__all__ = ["Huber", "Logistic", "Multinomial", "Poisson", "Quadratic"]

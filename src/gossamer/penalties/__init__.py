@@ -1,0 +1,22 @@
+"""Penalties: scalar shapes of a unit's size. One file each."""
+
+from gossamer.core.penalty import Penalty, UnitPenalty
+from gossamer.core.sum_penalty import SumPenalty
+from gossamer.penalties.elastic_net import ElasticNet
+from gossamer.penalties.l1 import L1
+from gossamer.penalties.log_sum import LogSum
+from gossamer.penalties.lq import Lq
+from gossamer.penalties.mcp import MCP
+from gossamer.penalties.scad import SCAD
+
+__all__ = [
+    "L1",
+    "MCP",
+    "SCAD",
+    "ElasticNet",
+    "LogSum",
+    "Lq",
+    "Penalty",
+    "SumPenalty",
+    "UnitPenalty",
+]

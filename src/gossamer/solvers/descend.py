@@ -1,0 +1,101 @@
+"""Minimise a quadratic model plus the penalty on a working set."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gossamer.kernels import bind
+from gossamer.kernels.descent import block_cycles, element_cycles
+from gossamer.solvers.model import Model
+from gossamer.solvers.newton import newton_move
+from gossamer.solvers.working_units import WorkingUnits
+
+# cycles between two attempts at a jump
+_CYCLES = 5
+
+
+def descend(
+    model: Model, working: WorkingUnits, w: np.ndarray, tol: float, max_cycles: int, newton: bool
+) -> int:
+    """Descend from ``w`` (in place) until a cycle gains less than ``tol``; the cycles done.
+
+    Between cycles of coordinate descent it jumps: to the stationary point of the current support
+    (``newton``, where the model has its Gram matrix), else along the extrapolation of the last
+    iterates. A jump is taken only if it lowers the objective, so descent is monotone.
+    """
+    cycle = _compiled_cycle(model, working)
+    done = 0
+    while done < max_cycles:
+        trail = [w.copy()]
+        for _ in range(_CYCLES):
+            largest = cycle(w, tol)
+            trail.append(w.copy())
+            done += 1
+            if largest <= tol:
+                return done
+        if newton and model.gram is not None:
+            newton_move(model, working, w)
+        else:
+            _jump(model, working, w, extrapolated(trail))
+    return done
+
+
+def _compiled_cycle(model: Model, working: WorkingUnits):  # type: ignore[no-untyped-def]
+    """One cycle as a function of the coefficients and the tolerance."""
+    form = working.form
+    names = {"prox": form.prox, "dot": model.dot, "axpy": model.axpy}
+    if (working.units.lengths == 1).all() and not working.inner.any():
+        kernel = bind(element_cycles, **names)
+
+        def cycle(w: np.ndarray, tol: float) -> float:
+            return kernel(
+                model.columns, model.state, w, model.feature, model.output, model.curvature,
+                working.weights, working.lower, form.par, tol, 1,
+            )[1]  # fmt: skip
+
+        return cycle
+    kernel = bind(block_cycles, **names)
+    trial = np.empty(working.size)
+
+    def cycle(w: np.ndarray, tol: float) -> float:
+        return kernel(
+            model.columns, model.state, w, model.feature, model.output, working.starts,
+            model.curvature, working.weights, working.inner, working.lower, form.par, tol, 1, trial,
+        )[1]  # fmt: skip
+
+    return cycle
+
+
+def extrapolated(trail: list[np.ndarray]) -> np.ndarray:
+    """Anderson extrapolation of successive iterates.
+
+    The affine combination of the iterates whose combined step is smallest; Bertrand and Massias
+    (2021), Anderson acceleration of coordinate descent.
+    """
+    steps = np.diff(np.array(trail), axis=0)
+    gram = steps @ steps.T
+    gram += 1e-14 * np.trace(gram) * np.eye(len(gram))
+    try:
+        c = np.linalg.solve(gram, np.ones(len(gram)))
+    except np.linalg.LinAlgError:
+        return trail[-1]
+    total = c.sum()
+    if not np.isfinite(total) or abs(total) < 1e-300:
+        return trail[-1]
+    return (c / total) @ np.array(trail[1:])
+
+
+def _jump(model: Model, working: WorkingUnits, w: np.ndarray, target: np.ndarray) -> bool:
+    """Move ``w`` to ``target`` if that lowers the objective."""
+    target = np.maximum(target, working.lower)
+    change = target - w
+    if not np.isfinite(change).all() or not change.any():
+        return False
+    moved = model.push(change)
+    # exact for a quadratic: the mean of the gradients at both ends, along the change
+    gain = (model.gradient() + 0.5 * model.pull(moved)) @ change
+    if gain + working.penalty(target) - working.penalty(w) >= 0:
+        return False
+    w[:] = target
+    model.state += moved
+    return True

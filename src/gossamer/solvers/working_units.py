@@ -1,0 +1,87 @@
+"""The units of a working set, and their coordinates as kernels see them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from gossamer.core.penalty import TINY, UnitForm
+from gossamer.core.units import Units
+
+
+@dataclass(frozen=True, eq=False)
+class WorkingUnits:
+    """A few units of a problem: their coordinates, penalty and place in (p, K).
+
+    An explicit intercept is one unpenalised coordinate an output, after all others, on the last
+    column of the block of columns.
+    """
+
+    form: UnitForm
+    flat: np.ndarray  # (m,) position of each coordinate in the flattened (p, K) coefficients
+    starts: np.ndarray  # (n_units + 1,) where each unit begins
+    features: np.ndarray  # columns of X in the block, without the intercept's
+    feature: np.ndarray  # (m,) column of the block for each coordinate
+    output: np.ndarray  # (m,)
+    weights: np.ndarray  # (n_units,)
+    inner: np.ndarray  # (m,)
+    n_intercepts: int
+
+    @classmethod
+    def choose(
+        cls, form: UnitForm, chosen: np.ndarray, n_outputs: int, intercept: bool
+    ) -> WorkingUnits:
+        flat, starts = form.units.positions(chosen)
+        features, feature = np.unique(flat // n_outputs, return_inverse=True)
+        output = flat % n_outputs
+        inner = np.zeros(len(flat)) if form.inner is None else form.inner[flat]
+        weights = form.weights[chosen]
+        extra = n_outputs if intercept else 0
+        return cls(
+            form, flat, np.concatenate([starts, starts[-1] + 1 + np.arange(extra)]), features,
+            np.concatenate([feature, np.full(extra, len(features))]).astype(np.int32),
+            np.concatenate([output, np.arange(extra)]).astype(np.int32),
+            np.concatenate([weights, np.zeros(extra)]), np.concatenate([inner, np.zeros(extra)]),
+            extra,
+        )  # fmt: skip
+
+    @property
+    def size(self) -> int:
+        return len(self.feature)
+
+    @cached_property
+    def units(self) -> Units:
+        return Units(np.arange(self.size), self.starts)
+
+    @cached_property
+    def lower(self) -> np.ndarray:
+        """(m,) lower bound of each coordinate."""
+        bound = np.full(self.size, 0.0 if self.form.nonnegative else -np.inf)
+        bound[self.size - self.n_intercepts :] = -np.inf
+        return bound
+
+    @cached_property
+    def has_kink(self) -> np.ndarray:
+        """(m,) whether the penalty bends where the coordinate itself is zero."""
+        single = (self.units.lengths == 1) & (self.weights > 0)
+        return self.units.spread(single) | (self.inner > 0) | (self.lower == 0)
+
+    def gather(self, w: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Local coefficients of the global ``w`` (p, K) and ``b`` (K,)."""
+        return np.concatenate([w.ravel()[self.flat], b[: self.n_intercepts]])
+
+    def split(self, local: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Local coefficients without the intercept's, and those."""
+        at = self.size - self.n_intercepts
+        return local[:at], local[at:]
+
+    def penalty(self, w: np.ndarray) -> float:
+        """Penalty of the local coefficients."""
+        shapes = self.form.value(self.units.norms(w), self.form.par)
+        return float(self.weights @ shapes + self.inner @ np.abs(w))
+
+    def slopes(self, sizes: np.ndarray) -> np.ndarray:
+        """(n_units,) weighted derivative of the shape at positive sizes."""
+        return self.weights * self.form.dist(np.maximum(sizes, TINY), 0.0, self.form.par)

@@ -1,0 +1,1 @@
+"""Conformance checks for penalties, losses, structures and solvers."""
