@@ -210,7 +210,7 @@ def _blocks_of(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[np.ndarray, ...
 @lru_cache
 def nmes1988() -> Table:
     """Visits of 4406 patients to a physician's office: counts."""
-    frame = _rdataset("AER", "NMES1988")
+    frame = _rdataset("AER", "NMES1988")  # codespell:ignore
     others = ["nvisits", "ovisits", "novisits", "emergency"]  # outcomes too, not predictors
     X, groups = _blocks_of(frame.drop(columns=["visits", *others]))
     X_unit = _standardised(X.to_numpy())
@@ -221,7 +221,7 @@ def nmes1988() -> Table:
 @lru_cache
 def doctor_visits() -> Table:
     """Visits of 5190 Australians to a doctor in two weeks: counts, 80 % of them zero."""
-    frame = _rdataset("AER", "DoctorVisits")
+    frame = _rdataset("AER", "DoctorVisits")  # codespell:ignore
     X, groups = _blocks_of(frame.drop(columns="visits"))
     X_unit = _standardised(X.to_numpy())
     note = "80 % zeros"
