@@ -1,0 +1,54 @@
+"""Estimators for tables, the scikit-learn way."""
+
+from gossamer.linear.encode import TableEncoder
+from gossamer.linear.estimators import (
+    ElasticNet,
+    ElasticNetCV,
+    GroupLasso,
+    GroupLassoCV,
+    Lasso,
+    LassoCV,
+    MCPRegressor,
+    MCPRegressorCV,
+    MultiTaskLasso,
+    MultiTaskLassoCV,
+    SCADRegressor,
+    SCADRegressorCV,
+    SparseGroupLasso,
+    SparseGroupLassoCV,
+    SparseLogistic,
+    SparseLogisticCV,
+    SparseModel,
+    SparseModelCV,
+    SparsePoisson,
+    SparsePoissonCV,
+)
+from gossamer.linear.files import load, save
+from gossamer.linear.path import Path
+
+__all__ = [
+    "ElasticNet",
+    "ElasticNetCV",
+    "GroupLasso",
+    "GroupLassoCV",
+    "Lasso",
+    "LassoCV",
+    "MCPRegressor",
+    "MCPRegressorCV",
+    "MultiTaskLasso",
+    "MultiTaskLassoCV",
+    "Path",
+    "SCADRegressor",
+    "SCADRegressorCV",
+    "SparseGroupLasso",
+    "SparseGroupLassoCV",
+    "SparseLogistic",
+    "SparseLogisticCV",
+    "SparseModel",
+    "SparseModelCV",
+    "SparsePoisson",
+    "SparsePoissonCV",
+    "TableEncoder",
+    "load",
+    "save",
+]

@@ -1,0 +1,197 @@
+"""What all estimators share: data in, a problem solved, coefficients and a certificate out."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils import ClassifierTags, RegressorTags
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
+
+from gossamer.core.certificate import optimal_intercept
+from gossamer.core.loss import Loss
+from gossamer.core.penalty import Penalty
+from gossamer.core.problem import Problem
+from gossamer.core.result import Result
+from gossamer.core.validation import normalised_weights
+from gossamer.linear.path import Path, decreasing, solve_path, strength_grid
+
+
+@dataclass(eq=False, repr=False)
+class SparseLinearModel(BaseEstimator):
+    """Base of all estimators; subclasses say which loss and which penalty.
+
+    Subclasses are dataclasses: a field is a parameter in scikit-learn's sense. Their fields come
+    before the ones of this class.
+    """
+
+    fit_intercept: bool = field(default=True, kw_only=True)
+    standardise: bool = field(default=False, kw_only=True)
+    nonnegative: bool = field(default=False, kw_only=True)
+    weights: Any = field(default=None, kw_only=True)
+    tol: float = field(default=1e-6, kw_only=True)
+    max_iter: int = field(default=1000, kw_only=True)
+    solver: str = field(default="auto", kw_only=True)
+    verbose: int = field(default=0, kw_only=True)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        loss = self._loss(2)
+        tags.input_tags.sparse = True
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = loss.is_quadratic
+        tags.target_tags.positive_only = type(loss).__name__ == "Poisson"
+        if loss.classifies:
+            tags.estimator_type = "classifier"
+            tags.classifier_tags = ClassifierTags()
+        else:
+            tags.estimator_type = "regressor"
+            tags.regressor_tags = RegressorTags()
+        return tags
+
+    # -- what a subclass says ----------------------------------------------------------------------
+    @abstractmethod
+    def _loss(self, n_classes: int) -> Loss:
+        """The loss, for a target of so many classes where it classifies."""
+
+    @abstractmethod
+    def _penalty(self, strength: float) -> Penalty:
+        """The penalty of a given strength."""
+
+    # -- from data to a problem --------------------------------------------------------------------
+    def _problem(self, X: Any, y: Any, sample_weight: Any, offset: Any, strength: float) -> Problem:
+        X, y = validate_data(
+            self, X, y, accept_sparse="csc", dtype=(np.float64, np.float32), multi_output=True,
+            y_numeric=not self._loss(2).classifies, ensure_min_samples=1,
+        )  # fmt: skip
+        y = self._target(y)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        names = getattr(self, "feature_names_in_", None)
+        penalty = self._penalty(strength).resolve(None if names is None else list(names))
+        return Problem(
+            X, y, self._loss(self._n_classes()), penalty, self.fit_intercept, sample_weight,
+            offset, self.standardise,
+        )  # fmt: skip
+
+    def _target(self, y: np.ndarray) -> np.ndarray:
+        """The target as the loss takes it; remembers classes and the shape given."""
+        loss = self._loss(2)
+        if not loss.is_quadratic:
+            y = column_or_1d(y, warn=True)
+        self._is_column = y.ndim == 2
+        if not loss.classifies:
+            return y
+        check_classification_targets(y)
+        encoder = LabelEncoder()
+        codes = encoder.fit_transform(y)
+        self.classes_ = encoder.classes_
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"y has one class only, {self.classes_[0]!r}: a classifier needs samples of at "
+                "least two."
+            )
+        return codes
+
+    def _n_classes(self) -> int:
+        return len(getattr(self, "classes_", ())) or 1
+
+    def _take(self, coef: np.ndarray, intercept: Any) -> None:
+        """Set ``coef_`` and ``intercept_`` in scikit-learn's shapes."""
+        intercept = np.asarray(intercept, dtype=float)
+        flat = coef.ndim == 1 and not self._is_column and not self._loss(2).classifies
+        self.coef_ = coef if flat else np.atleast_2d(coef.T)
+        self.intercept_ = float(intercept) if flat else np.atleast_1d(intercept)
+
+    # -- prediction --------------------------------------------------------------------------------
+    def _linear_prediction(self, X: Any, offset: Any = None) -> np.ndarray:
+        """(n, K) linear prediction."""
+        check_is_fitted(self, "coef_")
+        X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
+        z = np.asarray(X @ np.atleast_2d(self.coef_).T) + self.intercept_
+        return z if offset is None else z + np.asarray(offset, dtype=float).reshape(len(z), -1)
+
+    def predict(self, X: Any, offset: Any = None) -> np.ndarray:
+        """Predicted targets (n,), or (n, K) where y had K columns; labels for classifiers.
+
+        ``offset`` is added to the linear prediction, as in ``fit``.
+        """
+        z = self._linear_prediction(X, offset)
+        loss = self._loss(self._n_classes())
+        if loss.classifies:
+            chosen = z.argmax(axis=1) if z.shape[1] > 1 else (z[:, 0] > 0).astype(int)
+            return self.classes_[chosen]
+        mean = loss.mean(z)
+        return mean if self._is_column else mean[:, 0]
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy for classifiers, explained share of the deviance otherwise (R2 for the
+        quadratic loss)."""
+        loss = self._loss(self._n_classes())
+        if loss.classifies:
+            return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
+        if loss.is_quadratic:
+            return float(r2_score(y, self.predict(X), sample_weight=sample_weight))
+        target = loss.encode(y)
+        weights = normalised_weights(sample_weight, len(target))
+        nothing = np.zeros(target.shape)
+        null = optimal_intercept(loss, nothing, target, weights, np.zeros(target.shape[1]))
+        total = weights @ loss.value(nothing + null, target)
+        left = weights @ loss.value(self._linear_prediction(X), target)
+        return float(1 - left / total) if total > 0 else 0.0
+
+    # -- paths -------------------------------------------------------------------------------------
+    def path(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        offset: Any = None,
+        alphas: Any = None,
+        n_alphas: int = 100,
+        alpha_min_ratio: float = 1e-2,
+    ) -> Path:
+        """Solutions along decreasing strengths, without fitting this estimator.
+
+        Parameters
+        ----------
+        alphas : strengths, default None
+            By default ``n_alphas`` of them, geometric from the smallest that selects nothing
+            down to ``alpha_min_ratio`` times that, ending early where the data are fitted.
+        """
+        other = self.__class__(**self.get_params(deep=False))
+        problem = other._problem(X, y, sample_weight, offset, 1.0)
+        return other._solve_path(problem, alphas, n_alphas, alpha_min_ratio)
+
+    def _solve_path(
+        self, problem: Problem, alphas: Any, n_alphas: int, alpha_min_ratio: float
+    ) -> Path:
+        given = alphas is not None
+        grid = decreasing(alphas) if given else strength_grid(problem, n_alphas, alpha_min_ratio)
+        return solve_path(
+            problem, grid, solver=self.solver, tol=self.tol, max_iter=self.max_iter,
+            stop_saturated=not given, on_step=self._report,
+        )  # fmt: skip
+
+    def _report(self, step: int, alpha: float, result: Result) -> None:
+        """A line on standard output about one strength, when ``verbose``."""
+        if self.verbose:
+            certificate = result.certificate
+            print(
+                f"alpha {alpha:.4g}: {len(certificate.support)} units, objective "
+                f"{certificate.objective:.6g}, certificate {certificate.value:.1e}, "
+                f"{result.n_iter} iterations",
+                flush=True,
+            )

@@ -1,0 +1,190 @@
+"""Choice of the strength: cross-validation, the one-standard-error rule, information criteria."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from joblib import Parallel, delayed
+from scipy.special import gammaln
+from sklearn.model_selection import check_cv
+
+from gossamer.core.errors import ConvergenceWarning
+from gossamer.core.problem import Problem
+from gossamer.core.result import Status
+from gossamer.linear.base import SparseLinearModel
+from gossamer.linear.path import Path, solve_along
+
+_CRITERIA = ("aic", "bic", "ebic")
+
+
+@dataclass(frozen=True, eq=False)
+class CVResult:
+    """How each strength was judged; lower scores are better.
+
+    alphas, mean, se : (m,) strengths, mean score and its standard error (zeros for a criterion).
+    folds : (m, n_folds) scores, empty for an information criterion.
+    index_min, index_1se, index : the best score, the largest strength within one standard error
+        of it, and the strength chosen.
+    """
+
+    alphas: np.ndarray
+    mean: np.ndarray
+    se: np.ndarray
+    folds: np.ndarray
+    score_name: str
+    selection: str
+    index_min: int
+    index_1se: int
+    index: int
+
+
+@dataclass(eq=False, repr=False)
+class CrossValidated(SparseLinearModel):
+    """Fits a path and chooses its strength.
+
+    A fold is the same X with the held-out samples weighted zero: nothing is copied, and every
+    fold standardises by its own training samples.
+    """
+
+    alphas: Any = field(default=None, kw_only=True)
+    n_alphas: int = field(default=100, kw_only=True)
+    alpha_min_ratio: float = field(default=1e-2, kw_only=True)
+    cv: Any = field(default=5, kw_only=True)
+    selection: str = field(default="min", kw_only=True)
+    n_jobs: int | None = field(default=None, kw_only=True)
+
+    _selections: ClassVar[tuple[str, ...]] = ("min", "1se", *_CRITERIA)
+
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None,
+        fold_groups: Any = None,
+    ) -> Self:  # fmt: skip
+        """Fit a path, choose a strength, keep the model at it.
+
+        Parameters
+        ----------
+        X : (n, p) array, sparse matrix or DataFrame
+        y : (n,) or (n, K)
+        sample_weight : (n,), default None
+        offset : (n,), default None
+            Added to the linear prediction, for example log-exposure.
+        fold_groups : (n,), default None
+            Samples of one group stay in one fold; needs a group splitter as ``cv``.
+
+        Returns
+        -------
+        self
+            With ``alpha_``, ``alphas_``, ``coef_``, ``intercept_``, ``certificate_``, ``n_iter_``,
+            ``path_`` and ``cv_results_``.
+        """
+        if self.selection not in self._selections:
+            raise ValueError(
+                f"selection must be one of {', '.join(self._selections)}, got {self.selection!r}."
+            )
+        problem = self._problem(X, y, sample_weight, offset, 1.0)
+        path = self._solve_path(problem, self.alphas, self.n_alphas, self.alpha_min_ratio)
+        if self.selection in _CRITERIA:
+            results = _by_criterion(problem, path, self.selection)
+        else:
+            results = self._by_folds(problem, path, y, fold_groups)
+        self.path_, self.cv_results_, self.alphas_ = path, results, path.alphas
+        self.alpha_ = float(path.alphas[results.index])
+        self.certificate_ = path.certificates[results.index]
+        self.n_iter_ = max(1, len(path.alphas))
+        self._take(path.coefs[results.index], path.intercepts[results.index])
+        return self
+
+    def _by_folds(self, problem: Problem, path: Path, y: Any, groups: Any) -> CVResult:
+        folds = self._folds(problem, y, groups)
+        curves = Parallel(n_jobs=self.n_jobs, prefer="threads")(
+            delayed(_fold_curve)(
+                problem, path.alphas, held_out, self.solver, self.tol, self.max_iter
+            )
+            for held_out in folds
+        )
+        length = min(len(curve) for curve in curves)
+        scores = np.array([curve[:length] for curve in curves]).T
+        sizes = np.array([problem.sample_weight[held_out].sum() for held_out in folds])
+        share = sizes / sizes.sum()
+        mean = scores @ share
+        spread = np.sqrt(((scores - mean[:, None]) ** 2) @ share / max(len(folds) - 1, 1))
+        best = int(np.argmin(mean))
+        one_se = int(np.argmax(mean <= mean[best] + spread[best]))
+        return CVResult(
+            path.alphas[:length], mean, spread, scores,
+            f"mean {type(problem.loss).__name__.lower()} loss of held-out samples",
+            self.selection, best, one_se, one_se if self.selection == "1se" else best,
+        )  # fmt: skip
+
+    def _folds(self, problem: Problem, y: Any, groups: Any) -> list[np.ndarray]:
+        """Held-out samples of each fold, leaving out samples without weight."""
+        y = np.asarray(y)
+        splitter = check_cv(self.cv, y, classifier=problem.loss.classifies)
+        splits = splitter.split(np.zeros((len(y), 1)), y, groups)
+        folds = [test[problem.sample_weight[test] > 0] for _, test in splits]
+        for held_out in folds:
+            if len(held_out) == 0 or problem.sample_weight[held_out].sum() > 1 - 1e-12:
+                raise ValueError("cv has a fold without training or without held-out samples.")
+        return folds
+
+
+def _fold_curve(
+    problem: Problem, alphas: np.ndarray, held_out: np.ndarray, solver: str, tol: float,
+    max_iter: int,
+) -> list[float]:  # fmt: skip
+    """Mean loss of the held-out samples along the path; shorter when interrupted."""
+    training = problem.sample_weight.copy()
+    training[held_out] = 0.0
+    fold = problem.with_weights(training)
+    weights = problem.sample_weight[held_out] / problem.sample_weight[held_out].sum()
+    y = problem.y[held_out]
+    X = problem.X[held_out] if isinstance(problem.X, np.ndarray) else problem.X.tocsr()[held_out]
+    offset = 0.0 if problem.offset is None else problem.offset[held_out]
+    curve: list[float] = []
+    with warnings.catch_warnings():
+        # a fold that misses the tolerance is judged by its held-out loss like any other
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for result in solve_along(fold, alphas, solver=solver, tol=tol, max_iter=max_iter):
+            if result.status is Status.INTERRUPTED:
+                break
+            coef = result.coef.reshape(problem.shape)
+            alive = np.flatnonzero(coef.any(axis=1))
+            z = np.asarray(X[:, alive] @ coef[alive]) + result.intercept + offset
+            curve.append(float(weights @ problem.loss.value(z, y)))
+    if not curve:
+        raise KeyboardInterrupt
+    return curve
+
+
+def _by_criterion(problem: Problem, path: Path, criterion: str) -> CVResult:
+    """AIC, BIC or extended BIC (Chen and Chen 2008) along the path.
+
+    The number of non-zero coefficients stands for the degrees of freedom (Zou, Hastie and
+    Tibshirani 2007); the variance of the quadratic loss is profiled out.
+    """
+    n = int((problem.sample_weight > 0).sum())
+    p = problem.shape[0] * problem.shape[1]
+    scores = []
+    for coef, intercept in zip(path.coefs, path.intercepts, strict=True):
+        w, b = problem.start(coef, intercept)
+        loss = problem.mean_loss(problem.linear(w, b))
+        freedom = int((coef != 0).sum())
+        if problem.loss.is_quadratic:
+            fit = n * problem.shape[1] * np.log(max(2 * loss / problem.shape[1], 1e-300))
+        else:
+            fit = 2 * n * loss
+        price = 2.0 if criterion == "aic" else np.log(n)
+        score = fit + price * freedom
+        if criterion == "ebic":
+            score += 2 * (gammaln(p + 1) - gammaln(freedom + 1) - gammaln(p - freedom + 1))
+        # a model that leaves no freedom interpolates: the likelihood is unbounded, not good
+        scores.append(score if freedom < n * problem.shape[1] - 1 else np.inf)
+    mean = np.array(scores)
+    best = int(np.argmin(mean))
+    return CVResult(
+        path.alphas, mean, np.zeros(len(mean)), np.empty((len(mean), 0)), criterion.upper(),
+        criterion, best, best, best,
+    )  # fmt: skip

@@ -1,0 +1,72 @@
+"""The parts of a docstring that all estimators share."""
+
+from __future__ import annotations
+
+_SHARED = """
+    fit_intercept : bool, default True
+        The intercept is never penalised.
+    standardise : bool, default False
+        Penalise the coefficients of columns in units of their standard deviation; ``coef_`` is
+        for X as given. Nothing is copied and sparse X stays sparse.
+    nonnegative : bool, default False
+        Allow coefficients >= 0 only.
+    weights : (n_units,), default None
+        Factor of each unit's penalty (a unit is a feature, or a group); zero leaves it
+        unpenalised.
+    tol : float, default 1e-6
+        The certificate asked for: duality gap relative to the null objective (or relative
+        optimality violation of a non-convex penalty).
+    max_iter : int, default 1000
+        Limit on the solver's outer iterations.
+    solver : str, default "auto"
+        "activesetnewton", "coordinatedescent" or "proximalgradient".
+    verbose : int, default 0
+        Print a line about every strength."""
+
+_FIXED = """
+    warm_start : bool, default False
+        Start from the coefficients of the previous fit."""
+
+_CHOSEN = """
+    alphas : strengths, default None
+        By default ``n_alphas`` of them, geometric from the smallest that selects nothing.
+    n_alphas : int, default 100
+    alpha_min_ratio : float, default 1e-2
+        The smallest strength as a share of the largest.
+    cv : int, splitter or iterable, default 5
+        Folds as in scikit-learn, stratified for classifiers.
+    selection : {"min", "1se", "aic", "bic", "ebic"}, default "min"
+        The smallest held-out loss; the sparsest model within one standard error of it; or an
+        information criterion, without folds.
+    n_jobs : int, default None
+        Folds in parallel threads."""
+
+_ATTRIBUTES = """
+
+    Attributes
+    ----------
+    coef_ : (p,), or (K, p) for several targets and for classifiers
+    intercept_ : float or (K,)
+    certificate_ : Certificate
+        How far from optimal the model can be.
+    n_iter_ : int"""
+
+_CHOSEN_ATTRIBUTES = """
+    alpha_, alphas_ : the strength chosen, and all of them
+    path_ : Path
+    cv_results_ : CVResult"""
+
+
+def documented(cls: type, chosen: bool) -> type:
+    """Append the parameters and attributes all estimators share to a class's docstring."""
+    head, found, tail = (cls.__doc__ or "").partition("\n\n    Examples\n")
+    cls.__doc__ = (
+        head.rstrip()
+        + (_CHOSEN if chosen else _FIXED)
+        + _SHARED
+        + _ATTRIBUTES
+        + (_CHOSEN_ATTRIBUTES if chosen else "")
+        + found
+        + tail
+    )
+    return cls

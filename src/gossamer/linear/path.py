@@ -1,0 +1,146 @@
+"""Regularisation paths: one problem at a row of decreasing strengths, warm-started."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gossamer.core.errors import ConvergenceWarning
+from gossamer.core.problem import Problem
+from gossamer.core.result import Certificate, Result, Status
+
+# share of the null objective below which a model fits the data so well that weaker penalties
+# are of no use (glmnet's rule)
+_SATURATED = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """Solutions along decreasing strengths.
+
+    alphas : (m,) strengths, decreasing.
+    coefs : (m, p), or (m, p, K) for several outputs or classes.
+    intercepts : (m,) or (m, K).
+    certificates : one a strength.
+    """
+
+    alphas: np.ndarray
+    coefs: np.ndarray
+    intercepts: np.ndarray
+    certificates: tuple[Certificate, ...]
+
+    @property
+    def n_nonzero(self) -> np.ndarray:
+        """(m,) number of features with a non-zero coefficient."""
+        alive = self.coefs != 0
+        return (alive if alive.ndim == 2 else alive.any(axis=2)).sum(axis=1)
+
+
+def decreasing(alphas: Any) -> np.ndarray:
+    """Strengths the user gave, from the largest down."""
+    grid = np.sort(np.asarray(alphas, dtype=float).ravel())[::-1]
+    if grid.size == 0 or not np.isfinite(grid).all() or grid[-1] < 0:
+        raise ValueError(f"alphas must be finite numbers >= 0, at least one, got {alphas!r}.")
+    return grid
+
+
+def strength_grid(problem: Problem, n: int, ratio: float) -> np.ndarray:
+    """``n`` strengths, geometric from the null model's down to ``ratio`` times that."""
+    if n < 1:
+        raise ValueError(f"n_alphas must be >= 1, got {n}.")
+    if not 0 < ratio < 1:
+        raise ValueError(f"alpha_min_ratio must be in (0, 1), got {ratio}.")
+    largest = problem.strength_max()
+    scale = np.abs(problem.loss.gradient(np.zeros(problem.y.shape), problem.y)).max(initial=0.0)
+    if largest <= 1e-12 * max(scale, 1e-300):
+        # nothing to select from: any positive strength gives the null model
+        return np.array([1.0])
+    return largest * np.geomspace(1.0, ratio, n)
+
+
+def solve_along(
+    problem: Problem,
+    alphas: np.ndarray,
+    *,
+    solver: str = "auto",
+    tol: float,
+    max_iter: int,
+    stop_saturated: bool = False,
+) -> Iterator[Result]:
+    """Results at decreasing strengths, each started from the one before.
+
+    Ends early when interrupted, and with ``stop_saturated`` when the data are fitted.
+    """
+    w0, b0 = None, None
+    for alpha in alphas:
+        step = problem.with_penalty(problem.penalty.with_strength(alpha))
+        result = step.solve(solver, w0=w0, intercept0=b0, tol=tol, max_iter=max_iter)
+        yield result
+        w0, b0 = result.coef, result.intercept
+        if result.status is Status.INTERRUPTED:
+            return
+        loss = result.certificate.objective - step.penalty.value(step.start(w0, b0)[0])
+        if stop_saturated and loss <= _SATURATED * result.certificate.null_objective:
+            return
+
+
+def solve_path(
+    problem: Problem,
+    alphas: np.ndarray,
+    *,
+    solver: str = "auto",
+    tol: float = 1e-6,
+    max_iter: int = 1000,
+    stop_saturated: bool = False,
+    on_step: Callable[[int, float, Result], None] | None = None,
+) -> Path:
+    """All solutions along ``alphas``; one warning when some missed the tolerance."""
+    results: list[Result] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        steps = solve_along(
+            problem, alphas, solver=solver, tol=tol, max_iter=max_iter,
+            stop_saturated=stop_saturated,
+        )  # fmt: skip
+        for i, result in enumerate(steps):
+            results.append(result)
+            if on_step is not None:
+                on_step(i, float(alphas[i]), result)
+    missed = [r for r in results if r.status is not Status.CONVERGED]
+    if missed:
+        worst = max(r.certificate.value for r in missed)
+        warnings.warn(
+            f"{len(missed)} of {len(alphas)} strengths of the path ended before the tolerance "
+            f"{tol:.1e}, the worst certificate is {worst:.1e} ({missed[-1].status.value}). "
+            "Raise max_iter or tol, or stop the path at a larger alpha.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return Path(
+        np.asarray(alphas[: len(results)], dtype=float),
+        np.array([r.coef for r in results]),
+        np.array([r.intercept for r in results]),
+        tuple(r.certificate for r in results),
+    )
+
+
+def continuation(
+    problem: Problem, *, solver: str, tol: float, max_iter: int, steps: int = 10
+) -> Result:
+    """The problem's own strength, reached through larger ones when it is non-convex.
+
+    The local optimum then continues the null model's branch, which is the one statistical theory
+    speaks of (Loh and Wainwright 2015).
+    """
+    strength, largest = problem.penalty.strength, problem.strength_max()
+    w0, b0 = None, None
+    if not problem.penalty.convex and 0 < strength < largest:
+        grid = np.geomspace(largest, strength, steps + 1)[:-1]
+        loose = max(tol, 1e-4)
+        path = solve_path(problem, grid, solver=solver, tol=loose, max_iter=max_iter)
+        w0, b0 = path.coefs[-1], path.intercepts[-1]
+    return problem.solve(solver, w0=w0, intercept0=b0, tol=tol, max_iter=max_iter)
