@@ -146,7 +146,7 @@ def optimal_intercept(
         b, previous, current = b - step, current, value
         if loss.is_quadratic or (previous - current <= 1e-16 * abs(current) and _tiny(step, b)):
             break
-    return b
+    return b - b.mean() if loss.coupled else b
 
 
 def _newton_step(

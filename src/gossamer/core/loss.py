@@ -74,8 +74,10 @@ def numeric_target(y: Any, loss: str) -> np.ndarray:
                 f"y must be numeric for the {loss} loss, got values like {y.ravel()[:1].tolist()}. "
                 "For labels use SparseLogistic."
             ) from error
-    if y.ndim not in (1, 2):
-        raise ValueError(f"y must have shape (n,) or (n, K), got {y.shape}.")
+    if y.ndim not in (1, 2) or 0 in y.shape:
+        raise ValueError(f"y must have shape (n,) or (n, K) and not be empty, got {y.shape}.")
+    if y.dtype.kind == "c":
+        raise ValueError("y is complex: only real numbers are supported.")
     y = y.astype(float).reshape(len(y), -1)
     if not np.isfinite(y).all():
         raise ValueError("y contains NaN or inf: drop or repair those samples.")

@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -22,7 +23,7 @@ from gossamer.core.structure import Structure
 from gossamer.core.units import Units
 
 # stands for "just above zero" and "at infinity" where a formula is evaluated in the limit
-TINY, HUGE = 1e-290, 1e150
+TINY, HUGE = 1e-290, 1e100
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +97,7 @@ class Penalty(ABC):
         return add(self, other)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class UnitPenalty(Penalty):
     """A scalar shape on the units of a structure. Subclasses are frozen dataclasses.
 
@@ -156,7 +157,7 @@ class UnitPenalty(Penalty):
         shared = {"on", "weights", "nonnegative"}
         return [f.name for f in fields(cls) if f.name not in shared]
 
-    @property
+    @cached_property
     def par(self) -> tuple[float, ...]:
         """The parameters as the formulas take them."""
         return tuple(float(getattr(self, name)) for name in self._parameters())
@@ -218,11 +219,20 @@ class UnitPenalty(Penalty):
         form, sizes = self._dual_sizes(-np.asarray(grad0, dtype=float))
         penalised = form.weights > 0
         largest = (sizes[penalised] / form.weights[penalised]).max(initial=0.0)
+        if largest == 0:
+            return 0.0
+        if self.is_steep:
+            return self._strength_of_threshold(float(largest))
         unit = self.with_strength(1.0)
         slope = float(unit.shape_dist(np.full(1, TINY), 0.0, unit.par)[0])
-        if slope < HUGE ** (1 / 3):
-            return float(largest / slope) if slope > 0 else 0.0
-        return self._strength_of_threshold(float(largest))
+        # a shape that is flat at zero (ridge) never holds a coefficient there
+        return float(largest / slope) if slope > np.sqrt(TINY) else np.inf
+
+    @property
+    def is_steep(self) -> bool:
+        """Whether the slope at zero is infinite: zero is stationary whatever the gradient."""
+        par = self.with_strength(1.0).par
+        return bool(self.shape_dist(np.zeros(1), HUGE, par)[0] == 0)
 
     def _strength_of_threshold(self, size: float) -> float:
         """The strength at which the prox with unit step starts to keep ``size``, by bisection.
@@ -230,8 +240,6 @@ class UnitPenalty(Penalty):
         For shapes with infinite slope at zero (Lq) zero is always stationary; what ends at a
         finite strength is zero being the *global* minimiser along a coordinate of unit curvature.
         """
-        if size == 0:
-            return 0.0
         low, high = 0.0, 1.0
         while self.shape_prox(np.full(1, size), 1.0, self.with_strength(high).par)[0] != 0:
             low, high = high, 2 * high
@@ -252,6 +260,18 @@ class UnitPenalty(Penalty):
         z = np.asarray(z, dtype=float)
         form = self.unit_form(z.shape)
         return form, form.units.norms(np.maximum(z, 0.0) if self.nonnegative else z)
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        assert isinstance(other, UnitPenalty)
+        same = (self.par, self.on, self.nonnegative) == (other.par, other.on, other.nonnegative)
+        if self.weights is None or other.weights is None:
+            return same and self.weights is other.weights
+        return same and np.array_equal(self.weights, other.weights)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.par, self.on, self.nonnegative))
 
     def __repr__(self) -> str:
         parts = [f"{name}={getattr(self, name)!r}" for name in self._parameters()]

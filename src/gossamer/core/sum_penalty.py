@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gossamer.core.errors import UnsupportedProblem
+from gossamer.core.loss import ROUNDING
 from gossamer.core.penalty import (
     HUGE,
     Penalty,
@@ -81,7 +82,8 @@ class SumPenalty(Penalty):
     def conjugate(self, z: np.ndarray) -> float:
         form, z = self._signed(z)
         assert form.inner is not None
-        return self.outer.conjugate(_soft(z, form.inner))
+        # the slack of rounding size that L1's own conjugate has
+        return self.outer.conjugate(_soft(z, form.inner * (1 + ROUNDING)))
 
     def dual_scale(self, z: np.ndarray) -> float:
         form, z = self._signed(z)
@@ -105,7 +107,10 @@ class SumPenalty(Penalty):
         grad0 = np.where(penalised, grad0, 0.0)
 
         def is_optimal(strength: float) -> bool:
-            return not self.with_strength(strength).subdiff_distance(zero, grad0).any()
+            scaled = self.with_strength(strength)
+            if self.outer.is_steep:  # zero is always stationary: as in UnitPenalty.strength_max
+                return not scaled.prox(-grad0, 1.0).any()
+            return not scaled.subdiff_distance(zero, grad0).any()
 
         high = float(np.abs(grad0).max(initial=0.0))
         if high == 0.0:

@@ -58,11 +58,19 @@ class Units:
         flat = np.ravel(w)
         if self.are_single:
             return np.abs(flat)
-        largest = np.abs(flat).max(initial=0.0)
-        if largest == 0.0 or not np.isfinite(largest):
-            return np.bincount(self.labels, np.abs(flat), self.count)
-        # divided by the largest so that squares neither overflow nor underflow
-        return largest * np.sqrt(np.bincount(self.labels, (flat / largest) ** 2, self.count))
+        sizes = np.abs(flat)
+        smallest, largest = sizes.min(where=sizes > 0, initial=1.0), sizes.max(initial=1.0)
+        if smallest > 1e-150 and largest < 1e150:
+            return np.sqrt(np.bincount(self.labels, sizes * sizes, self.count))
+        return self._careful_norms(sizes[self.order])
+
+    def _careful_norms(self, sizes: np.ndarray) -> np.ndarray:
+        """Norms of units whose squares would overflow or underflow; ``sizes`` unit after unit."""
+        largest = np.maximum.reduceat(sizes, self.starts[:-1])
+        usual = (largest > 0) & np.isfinite(largest)
+        shares = sizes / np.repeat(np.where(usual, largest, np.inf), self.lengths)
+        sums = np.add.reduceat(shares * shares, self.starts[:-1])
+        return np.where(usual, largest * np.sqrt(sums), largest)
 
     def spread(self, values: np.ndarray) -> np.ndarray:
         """(size,) one value a unit, repeated for each of its coefficients."""

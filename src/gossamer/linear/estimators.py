@@ -349,7 +349,7 @@ class _GeneralFamily(_Probabilities, SparseLinearModel):
         return Quadratic() if self.loss is None else self.loss
 
     def _penalty(self, strength: float) -> Penalty:
-        penalty = L1(1.0) if self.penalty is None else self.penalty
+        penalty = L1(0.1) if self.penalty is None else self.penalty
         if not isinstance(penalty, Penalty):
             raise TypeError(f"penalty must be a Penalty such as L1(0.1), got {penalty!r}.")
         return penalty.with_strength(strength)
@@ -375,7 +375,7 @@ class SparseModel(_GeneralFamily, FixedStrength):
     Parameters
     ----------
     loss : Loss, default Quadratic()
-    penalty : Penalty, default L1(1.0)
+    penalty : Penalty, default L1(0.1)
         Brings its own ``weights`` and ``nonnegative``.
 
     Examples
@@ -390,7 +390,7 @@ class SparseModel(_GeneralFamily, FixedStrength):
     """
 
     def _strength(self) -> float:
-        return 1.0 if self.penalty is None else self.penalty.strength
+        return 0.1 if self.penalty is None else self.penalty.strength
 
 
 @_estimator
@@ -400,6 +400,6 @@ class SparseModelCV(_GeneralFamily, CrossValidated):
     Parameters
     ----------
     loss : Loss, default Quadratic()
-    penalty : Penalty, default L1(1.0)
+    penalty : Penalty, default L1(0.1)
         Its strength is replaced by the one chosen.
     """

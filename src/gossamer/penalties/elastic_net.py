@@ -70,4 +70,5 @@ class ElasticNet(UnitPenalty):
         beyond = np.maximum(np.abs(s) - strength * l1_ratio, 0.0)
         # without ridge the conjugate is the indicator of |s| <= strength, up to rounding
         infinite = np.where(beyond > 1e-12 * strength, np.inf, 0.0)
-        return np.where(ridge > 0, beyond * beyond / (2.0 * np.maximum(ridge, 1e-300)), infinite)
+        smooth = beyond * beyond / (2.0 * np.where(ridge > 0, ridge, 1.0))
+        return np.where(ridge > 0, smooth, infinite)

@@ -60,6 +60,8 @@ class Lq(UnitPenalty):
         jump = (2.0 * scale * (1.0 - q)) ** (1.0 / (2.0 - q))
         threshold = jump * (2.0 - q) / (2.0 - 2.0 * q)
         alive = size > threshold
+        # the iteration of what is zero must stay harmless: any scale could divide by zero there
+        scale = np.where(alive, scale, 0.0)
         t = np.where(alive, size, 1.0)
         for _ in range(8):
             pull = scale * q * t ** (q - 1.0)

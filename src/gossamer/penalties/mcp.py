@@ -54,7 +54,7 @@ class MCP(UnitPenalty):
         size = np.abs(v)
         # firm threshold while (t - v)^2 / (2 step) outweighs the concavity, hard threshold beyond
         curved = gamma - step
-        firm = gamma * np.maximum(size - strength * step, 0.0) / np.maximum(curved, 1e-300)
+        firm = gamma * np.maximum(size - strength * step, 0.0) / np.where(curved > 0, curved, 1.0)
         firm = np.where(size <= gamma * strength, firm, size)
         hard = np.where(size * size <= gamma * step * strength * strength, 0.0, size)
         return np.sign(v) * np.where(curved > 0, np.minimum(firm, size), hard)

@@ -26,6 +26,7 @@ from gossamer.solvers.working_units import WorkingUnits
 _FIRST_SIZE = 100
 _MAX_MODELS = 25
 _MAX_CYCLES = 2000
+_ROUNDING = 16 * np.finfo(float).eps
 
 
 class _WorkingSetSolver(Solver):
@@ -114,7 +115,7 @@ class _Search:
     newton: bool
     tol: float
     size: int = _FIRST_SIZE
-    precision: float = 0.1  # inner tolerance, relative to the outer certificate
+    precision: float = 1e-3  # inner tolerance, relative to the outer certificate
     best: float = np.inf
     idle: int = 0
 
@@ -201,6 +202,10 @@ class _Search:
             descend(model, working, target_point, inner, _MAX_CYCLES, self.newton)
             change = target_point - local
             gain = float(gradient @ change) + working.penalty(target_point) - working.penalty(local)
+            if abs(gain) <= _ROUNDING * abs(objective):
+                # too small for a line search to see: the model's word is taken
+                local = target_point
+                break
             if -gain <= target:
                 break
             inner = min(inner, -1e-4 * gain)
