@@ -18,15 +18,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from gossamer.linear.encode import (
-    TableEncoder,
-    describe_target,
-    match_columns,
-    prefix_groups,
-    read_groups,
-    split_target,
-)
+from gossamer.linear.column_groups import match_columns, prefix_groups, read_groups
+from gossamer.linear.encode import TableEncoder
 from gossamer.linear.table import as_table, read_table
+from gossamer.linear.target import describe_target, split_target
 from gossamer.structures import Groups
 
 PEOPLE: dict[str, list[Any]] = {
@@ -220,7 +215,7 @@ def test_infinite_values_are_refused() -> None:
 
 
 def test_names_that_would_collide_are_refused() -> None:
-    with pytest.raises(ValueError, match="would be called 'a=x': rename"):
+    with pytest.raises(ValueError, match="would both be 'a=x': rename"):
         TableEncoder().fit({"a": ["x", "y"], "a=x": [1, 2]})
 
 

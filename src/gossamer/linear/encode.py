@@ -1,15 +1,10 @@
-"""From a table to what a linear model takes: a matrix, its groups, a target and a loss."""
+"""From a table to what a linear model takes: a matrix and the groups of its columns."""
 
 from __future__ import annotations
 
-import json
-import re
-import tomllib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import translate
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -17,10 +12,10 @@ import scipy.sparse as sp
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from gossamer.linear.table import Table, arrow_library, as_table, listing, matrix_table
+from gossamer.linear.table import Table, arrow_library, as_table, matrix_table
+from gossamer.linear.words import listing
 
 _RARE = "(rare)"
-_MAX_CLASSES = 20
 _CHOICES = {
     "impute": ("error", "median", "mean"),
     "categories": ("groups", "separate"),
@@ -203,6 +198,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         """The fitted encoder as plain data, fit for JSON.
 
         >>> encoder = TableEncoder().fit({"city": ["Ulm", "Bonn"]})
+        >>> import json
         >>> data = json.loads(json.dumps(encoder.to_dict()))
         >>> TableEncoder.from_dict(data).transform({"city": ["Ulm"]})
         array([[0., 1.]])
@@ -281,9 +277,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         names = [name for group in outputs for name in group]
         repeated = [name for name, count in Counter(names).items() if count > 1]
         if repeated:
-            raise ValueError(
-                f"two encoded columns would be called {listing(repeated)}: rename one."
-            )
+            raise ValueError(f"two encoded columns would both be {listing(repeated)}: rename one.")
         self.feature_names_out_ = np.array(names, dtype=object)
         owners = [c.name for c, group in zip(self.columns_, outputs, strict=True) for _ in group]
         self.groups_ = np.array(owners if self.categories == "groups" else names, dtype=object)
@@ -403,213 +397,3 @@ def _remedy(names: list[str]) -> str:
     """How to drop the named columns."""
     some = ",".join(names[:5]) + ",..." * (len(names) > 5)
     return f"drop them (--drop {some}, or table.drop)"
-
-
-def split_target(table: Any, target: str) -> tuple[Table, np.ndarray]:
-    """Take the target column out of a table.
-
-    Returns
-    -------
-    features : Table
-        The other columns.
-    y : ndarray of shape (n,)
-        The target's values, as they are.
-
-    Raises
-    ------
-    ValueError
-        When there is no such column, or it has missing values or only one value.
-
-    Examples
-    --------
-    >>> features, y = split_target({"x": [1.0, 2.0], "sick": ["yes", "no"]}, "sick")
-    >>> features.names, y.tolist()
-    (['x'], ['yes', 'no'])
-    """
-    table = as_table(table)
-    y = table.column(target)
-    _check_target(y, target)
-    if len(table.names) == 1:
-        raise ValueError(f"{table.source} has only the target {target!r}: add feature columns.")
-    return table.drop([target]), y
-
-
-@dataclass(frozen=True)
-class Target:
-    """What kind of target it is, the loss that suits it, and one sentence of why."""
-
-    kind: str
-    loss: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.loss}: {self.reason}"
-
-
-def describe_target(y: Any) -> Target:
-    """Choose a loss by looking at a target's values (never at their dtype).
-
-    The first rule that fits decides:
-
-    1. two distinct values of any type: *binary*, ``logistic``;
-    2. strings that repeat (at most one class per two rows): *multiclass*, ``multinomial``;
-    3. whole numbers 0, 1, ..., K-1 or 1, 2, ..., K without a gap, 3 <= K <= 20, at most one class
-       per two rows: *multiclass*, ``multinomial``;
-    4. other whole numbers whose smallest is 0 or 1: *count*, ``poisson``;
-    5. all other numbers, prices or years among them: *continuous*, ``quadratic``.
-
-    Small counts without a gap look like class codes, and for them rule 3 holds; the reason says so.
-
-    Examples
-    --------
-    >>> print(describe_target(["ill", "well", "ill"]))
-    logistic: two classes, 'ill' and 'well'.
-    >>> describe_target([0, 4, 1, 0, 12]).loss
-    'poisson'
-    >>> describe_target([1.5, 2.25, -3.0]).loss
-    'quadratic'
-    """
-    y = np.asarray(y)
-    _check_target(y, "y")
-    if y.dtype.kind in "mM":
-        raise ValueError("y holds dates or times: give a number, such as days since a start.")
-    values = np.unique(y).tolist()
-    n_distinct, few = len(values), len(values) <= len(y) / 2
-    low, high = values[0], values[-1]
-    if n_distinct == 2:
-        return Target("binary", "logistic", f"two classes, {low!r} and {high!r}.")
-    if y.dtype.kind not in "iuf":
-        if not few:
-            raise ValueError(
-                f"y has {n_distinct} distinct texts in {len(y)} rows, too many for classes: "
-                "choose another target, or clean this column so that it holds numbers."
-            )
-        return Target("multiclass", "multinomial", f"{n_distinct} classes given as text.")
-    between = f"between {low:g} and {high:g}"
-    if not (low in (0, 1) and all(value == int(value) for value in values)):
-        return Target("continuous", "quadratic", f"{n_distinct} distinct numbers {between}.")
-    if high - low + 1 == n_distinct and n_distinct <= _MAX_CLASSES and few:
-        reason = f"whole numbers {low:g} to {high:g} taken as classes; ask for poisson if counts."
-        return Target("multiclass", "multinomial", reason)
-    reason = f"{n_distinct} whole numbers {between} taken as counts; ask for quadratic if amounts."
-    return Target("count", "poisson", reason)
-
-
-def match_columns(groups: Mapping[str, str | Sequence[str]], names: Iterable[str]) -> np.ndarray:
-    """One group label per column, from patterns of column names.
-
-    Parameters
-    ----------
-    groups : mapping of str to str or list of str
-        For each group its columns: names, or patterns with ``*``, ``?`` and ``[...]``.
-    names : iterable of str
-        The columns to be grouped.
-
-    Raises
-    ------
-    ValueError
-        When a pattern matches nothing, or a column is in no group or in two.
-
-    Examples
-    --------
-    >>> labels = match_columns({"size": ["height", "weight"], "gene": "g*"},
-    ...                        ["height", "weight", "g1", "g2"])
-    >>> labels.tolist()
-    ['size', 'size', 'gene', 'gene']
-
-    Groups of a table's columns pass on to an encoder's indicators by name:
-
-    >>> encoder = TableEncoder().fit({"age": [31, 45], "city": ["Ulm", "Bonn"]})
-    >>> label_of = dict(zip(["age", "city"], ["person", "place"]))
-    >>> [label_of[name] for name in encoder.groups_]
-    ['person', 'place', 'place']
-    """
-    names = list(names)
-    position = {name: j for j, name in enumerate(names)}
-    labels = np.full(len(names), None, dtype=object)
-    for group, patterns in groups.items():
-        for pattern in [patterns] if isinstance(patterns, str) else patterns:
-            if pattern in position:
-                found = [position[pattern]]
-            else:
-                matches = re.compile(translate(pattern)).match
-                found = [j for j, name in enumerate(names) if matches(name)]
-            if not found:
-                raise ValueError(
-                    f"group {group!r}: {pattern!r} matches no column of {listing(names)}."
-                )
-            twice = [names[j] for j in found if labels[j] not in (None, group)]
-            if twice:
-                raise ValueError(
-                    f"column {listing(twice)} is in group {group!r} and in another one: "
-                    "name each column once."
-                )
-            labels[found] = group
-    left = [name for name, label in zip(names, labels, strict=True) if label is None]
-    if left:
-        raise ValueError(
-            f"{len(left)} columns are in no group: {listing(left)}. Add them to one, or give a "
-            "lone column a group of its own."
-        )
-    return labels
-
-
-def prefix_groups(names: Iterable[str], separators: str = "_.") -> np.ndarray:
-    """Group columns by the part of their name before the last separator; without one, alone.
-
-    >>> prefix_groups(["eeg_1", "eeg_2", "age"]).tolist()
-    ['eeg', 'eeg', 'age']
-    """
-    names = list(names)
-    cuts = [max(name.rfind(mark) for mark in separators) for name in names]
-    stems = [name[:cut] if cut > 0 else name for name, cut in zip(names, cuts, strict=True)]
-    return np.array(stems, dtype=object)
-
-
-def read_groups(option: str, names: Iterable[str]) -> np.ndarray:
-    """Group labels from a command-line option.
-
-    The option is ``prefix``, ``prefix:`` and the separators (``prefix:_``), or the path of a JSON
-    or TOML file that maps each group to its columns, as `match_columns` takes them.
-    """
-    if option == "prefix" or option.startswith("prefix:"):
-        return prefix_groups(names, option.removeprefix("prefix").removeprefix(":") or "_.")
-    path = Path(option)
-    load = {".json": json.loads, ".toml": tomllib.loads}.get(path.suffix.lower())
-    if load is None:
-        raise ValueError(f"groups must be 'prefix', 'prefix:_', or a .json or .toml, got {option}.")
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: not found from {Path.cwd()}. Give the path of the groups."
-        )
-    try:
-        groups = load(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid {path.suffix[1:].upper()}: {error}.") from error
-    if not isinstance(groups, dict) or not all(map(_is_pattern, groups.values())):
-        raise ValueError(f'{path} must map groups to columns: {{"genes": ["g*"], "age": "age"}}.')
-    return match_columns(groups, names)
-
-
-def _is_pattern(value: Any) -> bool:
-    return isinstance(value, str) or (
-        isinstance(value, list) and all(isinstance(pattern, str) for pattern in value)
-    )
-
-
-def _check_target(y: np.ndarray, name: str) -> None:
-    if y.ndim != 1 or len(y) == 0:
-        raise ValueError(f"target {name!r} must be one column of values, got shape {y.shape}.")
-    n_missing = sum(1 for value in y.tolist() if value is None or value != value)  # NaN != NaN
-    if n_missing:
-        raise ValueError(
-            f"target {name!r} is missing in {n_missing} of {len(y)} rows: "
-            f"drop those rows, table.drop_missing([{name!r}])."
-        )
-    if y.dtype.kind == "f" and np.isinf(y).any():
-        raise ValueError(f"target {name!r} holds infinite values: replace or drop those rows.")
-    if np.all(y == y[0]):
-        raise ValueError(
-            f"target {name!r} is {y[0]!s} in all {len(y)} rows: there is nothing to learn. "
-            "Choose another target."
-        )

@@ -1,14 +1,12 @@
-"""Tables as users bring them: files and data frames as named, typed columns, and their target.
+"""Tables as users bring them: files and data frames as named, typed columns.
 
 pyarrow holds the columns; it is imported only when a table is read (``pip install gossamer[cli]``).
 """
 
 from __future__ import annotations
 
-import codecs
 import csv
 import difflib
-import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,16 +17,20 @@ from typing import Any
 
 import numpy as np
 
-MISSING = ("", "?", "NA", "N/A", "n/a", "<NA>", "NaN", "nan", "-nan", "null", "NULL")
-"""What a cell of a text file may hold to say that its value is missing."""
+from gossamer.linear.dialect import (
+    MAX_BLOCK,
+    MISSING,
+    SEPARATORS,
+    WIDE,
+    Dialect,
+    find_dialect,
+    ragged_line,
+)
+from gossamer.linear.words import listing
 
 _DELIMITED = (".csv", ".tsv", ".tab", ".txt")
 _PARQUET = (".parquet", ".pq")
-_SEPARATORS = {"\t": "tab", ";": "';'", "|": "'|'", ",": "','"}
-_COMMA, _POINT = (re.compile(rf"\s*[+-]?\d*{mark}\d+([eE][+-]?\d+)?\s*") for mark in (",", r"\."))
 _INDEX = re.compile(r"__index_level_\d+__")  # how pandas stores its row index in Parquet
-_WIDE = 1_000  # columns from which inferring every column's type costs more than reading it
-_MIN_BLOCK, _MAX_BLOCK = 1 << 22, (1 << 31) - 1  # bytes; pyarrow counts them in 32 bits
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -211,13 +213,6 @@ def as_table(frame: Any, source: str = "table") -> Table:
         ) from error
 
 
-def listing(names: Iterable[Any], limit: int = 5) -> str:
-    """Quoted names for a message, the first few and how many more."""
-    names = list(names)
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(repr(name) for name in names[:limit]) + more
-
-
 def arrow_library() -> Any:
     """pyarrow with its `compute` and `csv`, or an ImportError that says how to get it."""
     try:
@@ -345,24 +340,11 @@ def _require(names: Iterable[str], known: Sequence[str], source: str) -> list[st
     return names
 
 
-@dataclass(frozen=True)
-class _Dialect:
-    """How a text file writes a table."""
-
-    encoding: str
-    separator: str
-    decimal: str
-    names: list[str]
-    n_blank: int  # lines before the header
-    block: int  # bytes parsed at a time: it must hold the longest row
-    numbers: list[str]  # columns of a wide file that start with numbers
-
-
 def _read_delimited(path: Path, columns: Sequence[str] | None, text: Sequence[str]) -> Table:
     pa = arrow_library()
     field_limit = csv.field_size_limit(1 << 30)  # Python's own 128 kB is short for a sequence
     try:
-        dialect = _dialect(path)
+        dialect = find_dialect(path)
         names = dialect.names
         _check_names(names, str(path))
         columns = _require(names if columns is None else columns, names, str(path))
@@ -375,17 +357,17 @@ def _read_delimited(path: Path, columns: Sequence[str] | None, text: Sequence[st
         ) from error
     finally:
         csv.field_size_limit(field_limit)
-    separator, encoding = _SEPARATORS[dialect.separator], dialect.encoding.removesuffix("-sig")
+    separator, encoding = SEPARATORS[dialect.separator], dialect.encoding.removesuffix("-sig")
     return _tidy(arrow, f"{path} (separator {separator}, decimal {dialect.decimal!r}, {encoding})")
 
 
-def _parse(path: Path, dialect: _Dialect, columns: Sequence[str], types: dict[str, Any]) -> Any:
+def _parse(path: Path, dialect: Dialect, columns: Sequence[str], types: dict[str, Any]) -> Any:
     pa = arrow_library()
     try:
         return pa.csv.read_csv(
             path,
             read_options=pa.csv.ReadOptions(
-                use_threads=len(dialect.names) <= _WIDE,  # a task a column costs more than it saves
+                use_threads=len(dialect.names) <= WIDE,  # a task a column costs more than it saves
                 block_size=dialect.block,
                 column_names=dialect.names,
                 skip_rows_after_names=dialect.n_blank + 1,
@@ -404,106 +386,7 @@ def _parse(path: Path, dialect: _Dialect, columns: Sequence[str], types: dict[st
         if "conversion error" in str(error) and dialect.numbers:  # not numbers further down
             types = {name: dtype for name, dtype in types.items() if dtype == pa.string()}
             return _parse(path, replace(dialect, numbers=[]), columns, types)
-        if "straddling" in str(error) and dialect.block < _MAX_BLOCK:
-            block = min(path.stat().st_size + 1, _MAX_BLOCK)
+        if "straddling" in str(error) and dialect.block < MAX_BLOCK:
+            block = min(path.stat().st_size + 1, MAX_BLOCK)
             return _parse(path, replace(dialect, block=block), columns, types)
-        raise ValueError(f"{path}: {_ragged_line(path, dialect) or error}") from error
-
-
-def _ragged_line(path: Path, dialect: _Dialect) -> str:
-    """The first line with too many or too few fields, in words; empty when there is none."""
-    width = len(dialect.names)
-    with path.open(encoding=dialect.encoding, newline="") as lines:
-        reader = csv.reader(lines, delimiter=dialect.separator)
-        for row in reader:
-            if row and len(row) != width:
-                return (
-                    f"line {reader.line_num} has {len(row)} fields, the header has {width}. Repair "
-                    f"it, or quote the values that hold {_SEPARATORS[dialect.separator]}."
-                )
-    return ""
-
-
-def _dialect(path: Path) -> _Dialect:
-    encoding = _encoding(path)
-    with path.open(encoding=encoding, newline="") as file:
-        lines = list(itertools.takewhile(bool, (file.readline() for _ in range(4))))
-        lines += file.readlines(1 << 16)
-    n_blank = sum(1 for _ in itertools.takewhile(lambda line: not line.strip(), lines))
-    lines = lines[n_blank:]
-    if not lines:
-        raise ValueError(f"{path} holds only blank lines. Write the table again.")
-    separator = _separator(lines)
-    rows = _rows(lines, separator)
-    names = [name.strip() or f"column {j}" for j, name in enumerate(rows[0], start=1)]
-    if all(map(_is_number, rows[0])) and any(map(_POINT.fullmatch, rows[0])):
-        raise ValueError(
-            f"{path}: the first line holds numbers, not column names ({listing(rows[0])}). "
-            "Add a header line."
-        )
-    decimal = _decimal(rows[1:], separator)
-    cells = zip(names, *rows[1:], strict=False)
-    numbers = [name for name, *column in cells if all(_is_number(c, decimal) for c in column)]
-    longest = max(len(line.encode(errors="replace")) for line in lines)
-    return _Dialect(
-        encoding=encoding,
-        separator=separator,
-        decimal=decimal,
-        names=names,
-        n_blank=n_blank,
-        block=min(max(_MIN_BLOCK, 64 * longest), _MAX_BLOCK),
-        numbers=numbers if len(names) > _WIDE else [],
-    )
-
-
-def _encoding(path: Path) -> str:
-    """UTF-8 if the whole file is, UTF-16 if it says so, else Windows-1252; binary files raise."""
-    with path.open("rb") as file:
-        if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-            return "utf-16"
-        file.seek(0)
-        decoder, encoding = codecs.getincrementaldecoder("utf-8")(), "utf-8-sig"
-        for chunk in itertools.chain(iter(lambda: file.read(1 << 24), b""), [b""]):
-            if b"\0" in chunk:
-                raise ValueError(
-                    f"{path} holds binary data, not text (a spreadsheet?). Save it as CSV."
-                )
-            try:
-                decoder.decode(chunk, final=not chunk)
-            except UnicodeDecodeError:
-                decoder.reset()
-                encoding = "cp1252"
-    return encoding
-
-
-def _rows(lines: list[str], separator: str) -> list[list[str]]:
-    return [row for row in csv.reader(lines, delimiter=separator) if row]
-
-
-def _separator(lines: list[str]) -> str:
-    """The separator that gives most lines as many fields as the header, and the most fields."""
-
-    def score(separator: str) -> tuple[float, int]:
-        widths = [len(row) for row in _rows(lines, separator)]
-        agreeing = widths.count(widths[0]) / len(widths)
-        return agreeing if widths[0] > 1 else 0.0, widths[0]
-
-    candidates = [separator for separator in _SEPARATORS if separator in lines[0]]
-    return max(candidates or [","], key=score)
-
-
-def _decimal(rows: list[list[str]], separator: str) -> str:
-    """The decimal mark in use; a comma when nothing tells and the separator is a semicolon."""
-    if separator == ",":
-        return "."
-    cells = [cell for row in rows for cell in row]
-    commas, points = (sum(1 for c in cells if mark.fullmatch(c)) for mark in (_COMMA, _POINT))
-    return "," if commas > points or (commas == points and separator == ";") else "."
-
-
-def _is_number(cell: str, decimal: str = ".") -> bool:
-    try:
-        float(cell.replace(decimal, "."))
-    except ValueError:
-        return cell.strip() in MISSING
-    return True
+        raise ValueError(f"{path}: {ragged_line(path, dialect) or error}") from error
