@@ -1,7 +1,7 @@
-"""Real tables for the tests, read from the files of installed packages.
+"""Real tables for examples, tests and benchmarks, read from the files of installed packages.
 
 Nothing is downloaded and no data package is imported: only its files are read. Every function
-returns a :class:`Table`, made once per process; its arrays are read-only because tests share them.
+returns a :class:`Table`, made once per process; its arrays are read-only, being shared.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def package_folder(package: str) -> Path:
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError(
-            f"The data package that provides {package!r} is not installed, and the tests on real "
-            "tables need it. `make test` installs it (the versions are in constraints.txt)."
+            f"The data package that provides {package!r} is not installed, and the real tables "
+            "need it. `make test` installs it (the versions are in constraints.txt)."
         )
     return Path(next(iter(spec.submodule_search_locations)))
 
