@@ -133,9 +133,11 @@ def optimal_intercept(
     current = float(s @ loss.value(z + b, y))
     for _ in range(100):
         slope = s @ loss.gradient(z + b, y)
-        if np.abs(slope).max() <= 1e-15 * (1.0 + np.abs(y).max(initial=0.0)):
-            break
         step = _newton_step(loss, z + b, y, s, slope)
+        if loss.is_quadratic or abs(slope @ step) <= 1e-16 * max(abs(current), 1e-300):
+            # the loss cannot show a gain this small: the last step is taken on trust
+            b = b - step
+            break
         for _ in range(60):
             value = float(s @ loss.value(z + b - step, y))
             if value <= current:
@@ -143,9 +145,7 @@ def optimal_intercept(
             step = step / 2
         else:
             break
-        b, previous, current = b - step, current, value
-        if loss.is_quadratic or (previous - current <= 1e-16 * abs(current) and _tiny(step, b)):
-            break
+        b, current = b - step, value
     return b - b.mean() if loss.coupled else b
 
 
@@ -160,6 +160,3 @@ def _newton_step(
     # the classes' common shift changes nothing: the minimum-norm step leaves it alone
     return np.linalg.lstsq(hessian, slope, rcond=None)[0]
 
-
-def _tiny(step: np.ndarray, b: np.ndarray) -> bool:
-    return bool(np.abs(step).max() <= 1e-12 * (1.0 + np.abs(b).max()))

@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import logsumexp, softmax, xlogy
+from scipy.special import xlogy
 
 from gossamer.core.loss import ROUNDING, Loss, numeric_target
 from gossamer.core.registry import LOSSES
@@ -43,13 +43,14 @@ class Multinomial(Loss):
         return np.eye(max(int(codes.max()) + 1, 2))[codes]
 
     def value(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return logsumexp(z, axis=1) - (y * z).sum(axis=1)
+        top = z.max(axis=1)
+        return top + np.log(np.exp(z - top[:, None]).sum(axis=1)) - (y * z).sum(axis=1)
 
     def gradient(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return softmax(z, axis=1) - y
+        return self.mean(z) - y
 
     def curvature(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
-        p = softmax(z, axis=1)
+        p = self.mean(z)
         return p * (1 - p)
 
     def conjugate(self, theta: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -59,4 +60,5 @@ class Multinomial(Loss):
         return np.where(inside, xlogy(chance, chance).sum(axis=1), np.inf)
 
     def mean(self, z: np.ndarray) -> np.ndarray:
-        return softmax(z, axis=1)
+        p = np.exp(z - z.max(axis=1, keepdims=True))
+        return p / p.sum(axis=1, keepdims=True)
