@@ -159,4 +159,3 @@ def _newton_step(
     hessian = np.diag(s @ p + floor) - (p * s[:, None]).T @ p
     # the classes' common shift changes nothing: the minimum-norm step leaves it alone
     return np.linalg.lstsq(hessian, slope, rcond=None)[0]
-

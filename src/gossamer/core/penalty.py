@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -111,8 +111,9 @@ class UnitPenalty(Penalty):
     weights: Any = field(default=None, kw_only=True)
     nonnegative: bool = field(default=False, kw_only=True)
 
-    convex: ClassVar[bool] = False
-    homogeneous: ClassVar[bool] = False  # shape(c t) = c shape(t): may be added to another penalty
+    # without annotations: these are facts of a class, not fields of the dataclass
+    convex = False
+    homogeneous = False  # shape(c t) = c shape(t): may be added to another penalty
 
     # -- the formulas of a subclass ------------------------------------------------------------
     @staticmethod

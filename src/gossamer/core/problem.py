@@ -226,9 +226,12 @@ class Problem:
         ConvergenceWarning
             When the tolerance was not reached; the result says how far it got.
         """
-        if not isinstance(solver, Solver):
-            solver = import_module("gossamer.solvers").choose(self, solver)
-        return solver.solve(self, w0, intercept0, tol=tol, max_iter=max_iter)
+        chosen: Solver = (
+            solver
+            if isinstance(solver, Solver)
+            else import_module("gossamer.solvers").choose(self, solver)
+        )
+        return chosen.solve(self, w0, intercept0, tol=tol, max_iter=max_iter)
 
     def finish(self, w: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, float | np.ndarray]:
         """Public coefficients and intercept of working ones, in the shape the user gave y."""

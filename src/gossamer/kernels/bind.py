@@ -13,7 +13,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
@@ -63,7 +63,7 @@ def bind(kernel: Callable, **formulas: Callable) -> Callable:
     return _bind(kernel, tuple(sorted(formulas.items())))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _bind(kernel: FunctionType, formulas: tuple[tuple[str, FunctionType], ...]) -> Callable:
     bound: dict[str, Any] = {}
     # formulas may call each other: those without further needs first
@@ -80,13 +80,13 @@ def _bind(kernel: FunctionType, formulas: tuple[tuple[str, FunctionType], ...]) 
 
 
 def _compile(function: FunctionType) -> Callable:
-    options = {"cache": True, "nogil": True, "fastmath": _FASTMATH}
+    compiler = numba.njit(cache=True, nogil=True, fastmath=_FASTMATH)
     try:
-        return numba.njit(**options)(function)
+        return compiler(function)
     except RuntimeError:
         # neither the package nor the home folder can be written
-        numba.config.CACHE_DIR = str(_private_folder())
-        return numba.njit(**options)(function)
+        numba.config.CACHE_DIR = str(_private_folder())  # type: ignore[attr-defined]
+        return compiler(function)
 
 
 def _private_folder() -> Path:

@@ -14,7 +14,6 @@ softmax  (K, n) the same                   several classes, whose predictions in
 ======== ================================= ==============================================
 """
 
-# ruff: noqa: ANN001, ANN201, D103
 # mypy: disable-error-code="no-untyped-def"
 
 
@@ -29,7 +28,7 @@ def gram_axpy(columns, j, k, delta, state):
 
 
 def dense_dot(columns, j, k, state):
-    X, h = columns
+    X, _ = columns
     total = 0.0
     for i in range(X.shape[0]):
         total += X[i, j] * state[k, i]
@@ -43,7 +42,7 @@ def dense_axpy(columns, j, k, delta, state):
 
 
 def csc_dot(columns, j, k, state):
-    data, indices, indptr, h, means, scale = columns
+    data, indices, indptr, _, means, scale = columns
     total = state[k, state.shape[1] - 1] * means[j]
     for at in range(indptr[j], indptr[j + 1]):
         total += data[at] * state[k, indices[at]]
@@ -62,7 +61,7 @@ def csc_axpy(columns, j, k, delta, state):
 
 
 def softmax_dense_dot(columns, j, k, state):
-    X, h, s, chance = columns
+    X = columns[0]
     total = 0.0
     for i in range(X.shape[0]):
         total += X[i, j] * state[k, i]
@@ -80,7 +79,7 @@ def softmax_dense_axpy(columns, j, k, delta, state):
 
 
 def softmax_csc_dot(columns, j, k, state):
-    data, indices, indptr, h, s, chance, scale = columns
+    data, indices, indptr, _, _, _, scale = columns
     total = 0.0
     for at in range(indptr[j], indptr[j + 1]):
         total += data[at] * state[k, indices[at]]

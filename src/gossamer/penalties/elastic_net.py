@@ -1,7 +1,6 @@
 """Elastic net: L1 mixed with ridge."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -38,7 +37,7 @@ class ElasticNet(UnitPenalty):
 
     l1_ratio: float = 0.5
 
-    convex: ClassVar[bool] = True
+    convex = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

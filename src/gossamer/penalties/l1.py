@@ -1,7 +1,6 @@
 """L1: the convex shape that sets coefficients to zero."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -40,8 +39,8 @@ class L1(UnitPenalty):
     array([2., 0.])
     """
 
-    convex: ClassVar[bool] = True
-    homogeneous: ClassVar[bool] = True
+    convex = True
+    homogeneous = True
 
     @staticmethod
     def shape_value(t, par):  # type: ignore[no-untyped-def]

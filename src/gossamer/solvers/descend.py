@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from gossamer.kernels import bind
@@ -40,28 +42,26 @@ def descend(
     return done
 
 
-def _compiled_cycle(model: Model, working: WorkingUnits):  # type: ignore[no-untyped-def]
-    """One cycle as a function of the coefficients and the tolerance."""
+def _compiled_cycle(model: Model, working: WorkingUnits) -> Callable[[np.ndarray, float], float]:
+    """One cycle: updates the coefficients in place and returns its largest gain."""
     form = working.form
-    names = {"prox": form.prox, "dot": model.dot, "axpy": model.axpy}
-    if (working.units.lengths == 1).all() and not working.inner.any():
-        kernel = bind(element_cycles, **names)
-
-        def cycle(w: np.ndarray, tol: float) -> float:
-            return kernel(
-                model.columns, model.state, w, model.feature, model.output, model.curvature,
-                working.weights, working.lower, form.par, tol, 1,
-            )[1]  # fmt: skip
-
-        return cycle
-    kernel = bind(block_cycles, **names)
+    single = (working.units.lengths == 1).all() and not working.inner.any()
+    kernel = bind(
+        element_cycles if single else block_cycles, prox=form.prox, dot=model.dot, axpy=model.axpy
+    )
+    place = (model.feature, model.output)
     trial = np.empty(working.size)
 
     def cycle(w: np.ndarray, tol: float) -> float:
-        return kernel(
-            model.columns, model.state, w, model.feature, model.output, working.starts,
-            model.curvature, working.weights, working.inner, working.lower, form.par, tol, 1, trial,
-        )[1]  # fmt: skip
+        start = (model.columns, model.state, w, *place)
+        if single:
+            last = kernel(*start, model.curvature, working.weights, working.lower, form.par, tol, 1)
+        else:
+            last = kernel(
+                *start, working.starts, model.curvature, working.weights, working.inner,
+                working.lower, form.par, tol, 1, trial,
+            )  # fmt: skip
+        return float(last[1])
 
     return cycle
 

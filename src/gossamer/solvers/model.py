@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -52,7 +53,7 @@ class Block:
     def __init__(self, problem: Problem, working: WorkingUnits) -> None:
         self.problem, self.working = problem, working
         design = problem.design
-        self.columns = design.columns(working.features)
+        self.columns: Any = design.columns(working.features)
         self.is_sparse = sparse.issparse(self.columns)
         ones = np.ones((design.shape[0], 1))
         n_columns = self.columns.shape[1] + bool(working.n_intercepts)
