@@ -302,6 +302,15 @@ def prox_of_form(form: UnitForm, v: np.ndarray, step: float | np.ndarray) -> np.
     return (flat * form.units.spread(factors)).reshape(v.shape)
 
 
+def pulls_of_form(form: UnitForm, grad: np.ndarray) -> np.ndarray:
+    """(n_units,) how hard minus the gradient pulls each unit away from zero, per unit weight."""
+    pull = -np.ravel(grad)
+    if form.inner is not None:
+        pull = np.sign(pull) * np.maximum(np.abs(pull) - form.inner, 0.0)
+    sizes = form.units.norms(np.maximum(pull, 0.0) if form.nonnegative else pull)
+    return np.divide(sizes, form.weights, out=np.full_like(sizes, np.inf), where=form.weights > 0)
+
+
 def distance_of_form(form: UnitForm, w: np.ndarray, grad: np.ndarray) -> np.ndarray:
     """(n_units,) distance from ``-grad`` to the subdifferential at ``w``."""
     w, g = np.ravel(w), np.ravel(grad)

@@ -14,6 +14,8 @@ from gossamer.solvers.working_units import WorkingUnits
 
 # cycles between two attempts at a jump
 _CYCLES = 5
+# jumps after which the support's stationary point is tried even though the support still changes
+_PATIENCE = 20
 
 
 def descend(
@@ -21,12 +23,12 @@ def descend(
 ) -> int:
     """Descend from ``w`` (in place) until a cycle gains less than ``tol``; the cycles done.
 
-    Between cycles of coordinate descent it jumps: to the stationary point of the current support
-    (``newton``, where the model has its Gram matrix), else along the extrapolation of the last
-    iterates. A jump is taken only if it lowers the objective, so descent is monotone.
+    Between cycles of coordinate descent it jumps: to the stationary point of the support once
+    that has settled (``newton``, where the model has its Gram matrix), else along the
+    extrapolation of the last iterates. A jump is taken only if it lowers the objective, so descent is monotone.
     """
     cycle = _compiled_cycle(model, working)
-    done = 0
+    done = jumps = 0
     while done < max_cycles:
         trail = [w.copy()]
         for _ in range(_CYCLES):
@@ -35,7 +37,9 @@ def descend(
             done += 1
             if largest <= tol:
                 return done
-        if newton and model.gram is not None:
+        jumps += 1
+        settled = np.array_equal(np.sign(trail[0]), np.sign(trail[-1])) or jumps % _PATIENCE == 0
+        if newton and model.gram is not None and settled:
             newton_move(model, working, w)
         else:
             _jump(model, working, w, extrapolated(trail))

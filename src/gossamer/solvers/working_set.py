@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from gossamer.core.certificate import Evaluation, certify
-from gossamer.core.penalty import UnitForm
+from gossamer.core.penalty import UnitForm, pulls_of_form
 from gossamer.core.problem import Problem
 from gossamer.core.registry import SOLVERS
 from gossamer.core.result import Result, Status
@@ -133,11 +133,11 @@ class _Search:
     ) -> tuple[np.ndarray, np.ndarray]:
         """A better point, from a solve on the working set the evaluation suggests."""
         problem = self.problem
-        chosen = self._choose(evaluation, w)
+        chosen, is_all = self._choose(evaluation, w)
         explicit = problem.fit_intercept and not problem.loss.is_quadratic
         working = WorkingUnits.choose(self.form, chosen, problem.shape[1], explicit)
         block = Block(problem, working)
-        target = self._inner_tolerance(evaluation.certificate.value)
+        target = self._inner_tolerance(evaluation.certificate.value, is_all)
         if problem.loss.is_quadratic:
             local = self._minimise_quadratic(block, w, b, target)
         else:
@@ -147,25 +147,31 @@ class _Search:
         w.ravel()[working.flat] = coefficients
         return w, problem.best_intercept(problem.design.matvec(w), b)
 
-    def _choose(self, evaluation: Evaluation, w: np.ndarray) -> np.ndarray:
-        """The support and the worst violators; their number doubles while some are left out."""
-        alive = self.form.units.norms(w) > 0
-        distances = np.where(alive, 0.0, evaluation.distances)
-        n_violators = int((distances > 0).sum())
-        self.size = max(self.size, int(alive.sum()))
-        count = min(n_violators, self.size)
+    def _choose(self, evaluation: Evaluation, w: np.ndarray) -> tuple[np.ndarray, bool]:
+        """The support and the units pulled hardest, and whether all violators are among them.
+
+        As many again as the support, violators or nearly so, and more while some are left out.
+        """
+        form = self.form
+        alive = form.units.norms(w) > 0
+        n_alive = int(alive.sum())
+        n_violators = int(((evaluation.distances > 0) & ~alive).sum())
+        self.size = max(self.size, n_alive)
+        count = min(max(n_violators, n_alive), self.size, form.units.count - n_alive)
         if n_violators > self.size:
             self.size *= 2
-        worst = np.argpartition(-distances, count - 1)[:count] if count else np.array([], int)
-        return np.union1d(np.flatnonzero(alive), worst)
+        pulls = np.where(alive, -1.0, pulls_of_form(form, evaluation.gradient))
+        hardest = np.argpartition(-pulls, count - 1)[:count] if count else np.array([], int)
+        return np.union1d(np.flatnonzero(alive), hardest), count >= n_violators
 
-    def _inner_tolerance(self, value: float) -> float:
-        """Gain of a cycle at which the inner solve ends.
+    def _inner_tolerance(self, value: float, is_all: bool) -> float:
+        """Gain of a cycle at which the inner solve ends, loose while violators are left out.
 
         A cycle's gain is quadratic in the violations it leaves, the gap is linear in them.
         """
         null = self.problem.null_objective if self.problem.null_objective > 0 else 1.0
-        return null * (self.precision * max(self.tol, 0.01 * min(value, 1.0), 1e-16)) ** 2
+        aim = self.precision * max(self.tol, 0.01 * min(value, 1.0), 1e-16)
+        return null * max(aim, 0.0 if is_all else 0.1 * value) ** 2
 
     def _minimise_quadratic(
         self, block: Block, w: np.ndarray, b: np.ndarray, target: float
