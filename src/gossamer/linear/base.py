@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -176,13 +177,14 @@ class SparseLinearModel(BaseEstimator):
         return other._solve_path(problem, alphas, n_alphas, alpha_min_ratio)
 
     def _solve_path(
-        self, problem: Problem, alphas: Any, n_alphas: int, alpha_min_ratio: float
-    ) -> Path:
+        self, problem: Problem, alphas: Any, n_alphas: int, alpha_min_ratio: float,
+        on_step: Callable[[int, float, Result], None] | None = None,
+    ) -> Path:  # fmt: skip
         given = alphas is not None
         grid = decreasing(alphas) if given else strength_grid(problem, n_alphas, alpha_min_ratio)
         return solve_path(
             problem, grid, solver=self.solver, tol=self.tol, max_iter=self.max_iter,
-            stop_saturated=not given, on_step=self._report,
+            stop_saturated=not given, on_step=on_step or self._report,
         )  # fmt: skip
 
     def _report(self, step: int, alpha: float, result: Result) -> None:

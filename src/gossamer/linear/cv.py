@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -13,7 +15,7 @@ from sklearn.model_selection import check_cv
 
 from gossamer.core.errors import ConvergenceWarning
 from gossamer.core.problem import Problem
-from gossamer.core.result import Status
+from gossamer.core.result import Result, Status
 from gossamer.linear.base import SparseLinearModel
 from gossamer.linear.path import Path, solve_along
 
@@ -60,7 +62,7 @@ class CrossValidated(SparseLinearModel):
 
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None,
-        fold_groups: Any = None,
+        fold_groups: Any = None, on_step: Callable[[], object] | None = None,
     ) -> Self:  # fmt: skip
         """Fit a path, choose a strength, keep the model at it.
 
@@ -73,23 +75,42 @@ class CrossValidated(SparseLinearModel):
             Added to the linear prediction, for example log-exposure.
         fold_groups : (n,), default None
             Samples of one group stay in one fold; needs a group splitter as ``cv``.
+        on_step : function, default None
+            Called without arguments after every strength of the path and of each fold, possibly
+            from several threads.
 
         Returns
         -------
         self
             With ``alpha_``, ``alphas_``, ``coef_``, ``intercept_``, ``certificate_``, ``n_iter_``,
             ``path_`` and ``cv_results_``.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            When interrupted before two folds are finished; later, those finished choose the
+            strength, and a warning says so.
         """
         if self.selection not in self._selections:
             raise ValueError(
                 f"selection must be one of {', '.join(self._selections)}, got {self.selection!r}."
             )
         problem = self._problem(X, y, sample_weight, offset, 1.0)
-        path = self._solve_path(problem, self.alphas, self.n_alphas, self.alpha_min_ratio)
+        advance = on_step or _nothing
+
+        def step_of_path(step: int, alpha: float, result: Result) -> None:
+            self._report(step, alpha, result)
+            if result.status is Status.INTERRUPTED:
+                raise KeyboardInterrupt
+            advance()
+
+        path = self._solve_path(
+            problem, self.alphas, self.n_alphas, self.alpha_min_ratio, step_of_path
+        )
         if self.selection in _CRITERIA:
             results = _by_criterion(problem, path, self.selection)
         else:
-            results = self._by_folds(problem, path, y, fold_groups)
+            results = self._by_folds(problem, path, self._folds(problem, y, fold_groups), advance)
         self.path_, self.cv_results_, self.alphas_ = path, results, path.alphas
         self.alpha_ = float(path.alphas[results.index])
         self.certificate_ = path.certificates[results.index]
@@ -97,16 +118,19 @@ class CrossValidated(SparseLinearModel):
         self._take(path.coefs[results.index], path.intercepts[results.index])
         return self
 
-    def _by_folds(self, problem: Problem, path: Path, y: Any, groups: Any) -> CVResult:
-        folds = self._folds(problem, y, groups)
-        curves = Parallel(n_jobs=self.n_jobs, prefer="threads")(
-            delayed(_fold_curve)(
-                problem, path.alphas, held_out, self.solver, self.tol, self.max_iter
+    def _by_folds(
+        self, problem: Problem, path: Path, folds: list[np.ndarray], advance: Callable[[], object]
+    ) -> CVResult:
+        curves = self._curves(problem, path.alphas, folds, advance)
+        if len(curves) < len(folds):
+            warnings.warn(
+                f"interrupted: the strength was chosen by the first {len(curves)} of {len(folds)} "
+                "folds. Fit again for all.",
+                ConvergenceWarning,
+                stacklevel=4,
             )
-            for held_out in folds
-        )
-        length = min(len(curve) for curve in curves)
-        scores = np.array([curve[:length] for curve in curves]).T
+            folds = folds[: len(curves)]
+        scores = np.array(curves).T
         sizes = np.array([problem.sample_weight[held_out].sum() for held_out in folds])
         share = sizes / sizes.sum()
         mean = scores @ share
@@ -114,10 +138,42 @@ class CrossValidated(SparseLinearModel):
         best = int(np.argmin(mean))
         one_se = int(np.argmax(mean <= mean[best] + spread[best]))
         return CVResult(
-            path.alphas[:length], mean, spread, scores,
+            path.alphas, mean, spread, scores,
             f"mean {type(problem.loss).__name__.lower()} loss of held-out samples",
             self.selection, best, one_se, one_se if self.selection == "1se" else best,
         )  # fmt: skip
+
+    def _curves(
+        self, problem: Problem, alphas: np.ndarray, folds: list[np.ndarray],
+        advance: Callable[[], object],
+    ) -> list[np.ndarray]:  # fmt: skip
+        """The curve of each fold; of the first ones, at least two, when interrupted."""
+        stop = threading.Event()
+        solving = {"solver": self.solver, "tol": self.tol, "max_iter": self.max_iter}
+
+        def step_of_fold() -> None:
+            advance()
+            if stop.is_set():
+                raise KeyboardInterrupt
+
+        curves: list[np.ndarray] = []
+        # a fold that misses the tolerance is judged by its held-out loss like any other; the
+        # filter is global and must not be changed inside of threads
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            # a generator keeps the curves that are finished when an interrupt comes
+            work = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")(
+                delayed(_fold_curve)(problem, alphas, held_out, step_of_fold, **solving)
+                for held_out in folds
+            )
+            try:
+                for curve in work:
+                    curves.append(curve)
+            except KeyboardInterrupt:
+                stop.set()
+                if len(curves) < 2:
+                    raise
+        return curves
 
     def _folds(self, problem: Problem, y: Any, groups: Any) -> list[np.ndarray]:
         """Held-out samples of each fold, leaving out samples without weight."""
@@ -131,11 +187,15 @@ class CrossValidated(SparseLinearModel):
         return folds
 
 
+def _nothing() -> None:
+    """What follows a step when nobody asked."""
+
+
 def _fold_curve(
-    problem: Problem, alphas: np.ndarray, held_out: np.ndarray, solver: str, tol: float,
-    max_iter: int,
-) -> list[float]:  # fmt: skip
-    """Mean loss of the held-out samples along the path; shorter when interrupted."""
+    problem: Problem, alphas: np.ndarray, held_out: np.ndarray, advance: Callable[[], object],
+    **solving: Any,
+) -> np.ndarray:  # fmt: skip
+    """(m,) mean loss of the held-out samples along the path."""
     training = problem.sample_weight.copy()
     training[held_out] = 0.0
     fold = problem.with_weights(training)
@@ -144,19 +204,15 @@ def _fold_curve(
     X = problem.X[held_out] if isinstance(problem.X, np.ndarray) else problem.X.tocsr()[held_out]
     offset = 0.0 if problem.offset is None else problem.offset[held_out]
     curve: list[float] = []
-    with warnings.catch_warnings():
-        # a fold that misses the tolerance is judged by its held-out loss like any other
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        for result in solve_along(fold, alphas, solver=solver, tol=tol, max_iter=max_iter):
-            if result.status is Status.INTERRUPTED:
-                break
-            coef = result.coef.reshape(problem.shape)
-            alive = np.flatnonzero(coef.any(axis=1))
-            z = np.asarray(X[:, alive] @ coef[alive]) + result.intercept + offset
-            curve.append(float(weights @ problem.loss.value(z, y)))
-    if not curve:
-        raise KeyboardInterrupt
-    return curve
+    for result in solve_along(fold, alphas, **solving):
+        if result.status is Status.INTERRUPTED:
+            raise KeyboardInterrupt
+        coef = result.coef.reshape(problem.shape)
+        alive = np.flatnonzero(coef.any(axis=1))
+        z = np.asarray(X[:, alive] @ coef[alive]) + result.intercept + offset
+        curve.append(float(weights @ problem.loss.value(z, y)))
+        advance()
+    return np.array(curve)
 
 
 def _by_criterion(problem: Problem, path: Path, criterion: str) -> CVResult:
