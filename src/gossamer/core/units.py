@@ -68,7 +68,7 @@ class Units:
         """Norms of units whose squares would overflow or underflow; ``sizes`` unit after unit."""
         largest = np.maximum.reduceat(sizes, self.starts[:-1])
         usual = (largest > 0) & np.isfinite(largest)
-        shares = sizes / np.repeat(np.where(usual, largest, np.inf), self.lengths)
+        shares = sizes / np.repeat(np.where(usual, largest, 1.0), self.lengths)
         sums = np.add.reduceat(shares * shares, self.starts[:-1])
         return np.where(usual, largest * np.sqrt(sums), largest)
 
