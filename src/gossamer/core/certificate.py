@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gossamer.core.loss import Loss
+from gossamer.core.penalty import prox_of_form
 from gossamer.core.result import Certificate
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class Evaluation:
 
     certificate: Certificate
     gradient: np.ndarray  # (p, K) of the mean loss
-    distances: np.ndarray  # (n_units,) violations
+    distances: np.ndarray  # (n_units,) violations, and moves that would improve a single unit
 
 
 def certify(
@@ -50,7 +51,12 @@ def certify(
     else:
         gap = np.nan
         value = _relative_violation(problem, violation)
-        kind = _kind(problem, w, z, slopes, tol)
+        kind = "critical"
+        if value <= tol and not design.is_operator and penalty.unit_form(w.shape) is not None:
+            moves = _single_unit_moves(problem, w, z, slopes)
+            still = _relative_violation(problem, float(moves.max(initial=0.0))) <= max(tol, 1e-12)
+            kind = "coordinate-wise" if still else "critical"
+            distances = distances if still else np.maximum(distances, moves)
     units = penalty.unit_form(w.shape)
     sizes = np.abs(np.ravel(w)) if units is None else units.units.norms(w)
     certificate = Certificate(
@@ -102,22 +108,23 @@ def _relative_violation(problem: Problem, violation: float) -> float:
     return violation / steepest if steepest > 0 else violation
 
 
-def _kind(problem: Problem, w: np.ndarray, z: np.ndarray, slopes: np.ndarray, tol: float) -> str:
-    """ "coordinate-wise" when no single unit can be improved, under a quadratic bound of the loss
-    along it (exact for single coefficients and the quadratic loss); else "critical"."""
+def _single_unit_moves(
+    problem: Problem, w: np.ndarray, z: np.ndarray, slopes: np.ndarray
+) -> np.ndarray:
+    """(n_units,) how far, in units of the gradient, each unit is from its own optimum.
+
+    Under a quadratic bound of the loss along the unit, exact for single coefficients and the
+    quadratic loss. Zero everywhere: no single unit can be improved.
+    """
     form = problem.penalty.unit_form(w.shape)
-    if form is None or problem.design.is_operator:
-        return "critical"
+    assert form is not None
     h = problem.loss.curvature(z, problem.y) * problem.sample_weight[:, None]
     bound = problem.design.weighted_squares(h)
     curvature = np.bincount(form.units.labels, bound.ravel(), form.units.count)
     curvature = np.maximum(curvature, np.finfo(float).tiny)
-    from gossamer.core.penalty import prox_of_form
-
     at = form.units.spread(curvature).reshape(w.shape)
-    moved = np.abs(prox_of_form(form, w - slopes / at, 1 / curvature) - w) * at
-    still = _relative_violation(problem, float(moved.max(initial=0.0))) <= max(tol, 1e-12)
-    return "coordinate-wise" if still else "critical"
+    moved = (prox_of_form(form, w - slopes / at, 1 / curvature) - w) * at
+    return form.units.norms(moved)
 
 
 def optimal_intercept(

@@ -26,6 +26,7 @@ from gossamer.solvers.working_units import WorkingUnits
 _FIRST_SIZE = 100
 _MAX_MODELS = 25
 _MAX_CYCLES = 2000
+_MAX_TRIES = 10
 _ROUNDING = 16 * np.finfo(float).eps
 
 
@@ -54,9 +55,9 @@ class _WorkingSetSolver(Solver):
             for n_iter in range(max_iter + 1):
                 value = evaluation.certificate.value
                 history.append((time.perf_counter() - begun, value))
-                if value <= best[0].certificate.value:
+                if search.is_better(evaluation, best[0]):
                     best = (evaluation, w, b)
-                if evaluation.certificate.holds:
+                if evaluation.certificate.holds and search.is_settled(evaluation):
                     status = Status.CONVERGED
                     break
                 if search.is_exhausted(value):
@@ -118,6 +119,7 @@ class _Search:
     precision: float = 1e-3  # inner tolerance, relative to the outer certificate
     best: float = np.inf
     idle: int = 0
+    tries: int = 0
 
     def is_exhausted(self, value: float) -> bool:
         """Whether several iterations at the highest precision brought nothing."""
@@ -127,6 +129,19 @@ class _Search:
             self.idle += 1
             self.precision = max(self.precision / 100, 1e-12)
         return self.idle >= 12
+
+    def is_better(self, new: Evaluation, old: Evaluation) -> bool:
+        """Gaps are compared where there are any; descent of the objective counts elsewhere."""
+        if self.problem.penalty.convex:
+            return new.certificate.value <= old.certificate.value
+        return new.certificate.objective <= old.certificate.objective
+
+    def is_settled(self, evaluation: Evaluation) -> bool:
+        """Whether the kind of a stationary point is final: some tries to improve a critical one."""
+        if evaluation.certificate.kind != "critical":
+            return True
+        self.tries += 1
+        return self.tries > _MAX_TRIES
 
     def improve(
         self, evaluation: Evaluation, w: np.ndarray, b: np.ndarray
@@ -155,12 +170,15 @@ class _Search:
         form = self.form
         alive = form.units.norms(w) > 0
         n_alive = int(alive.sum())
-        n_violators = int(((evaluation.distances > 0) & ~alive).sum())
+        violating = (evaluation.distances > 0) & ~alive
+        n_violators = int(violating.sum())
         self.size = max(self.size, n_alive)
         count = min(max(n_violators, n_alive), self.size, form.units.count - n_alive)
         if n_violators > self.size:
             self.size *= 2
-        pulls = np.where(alive, -1.0, pulls_of_form(form, evaluation.gradient))
+        pulls = pulls_of_form(form, evaluation.gradient)
+        pulls[violating] += pulls.max(initial=0.0)
+        pulls[alive] = -1.0
         hardest = np.argpartition(-pulls, count - 1)[:count] if count else np.array([], int)
         return np.union1d(np.flatnonzero(alive), hardest), count >= n_violators
 
