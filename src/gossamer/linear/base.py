@@ -25,7 +25,7 @@ from gossamer.core.loss import Loss
 from gossamer.core.penalty import Penalty
 from gossamer.core.problem import Problem
 from gossamer.core.result import Result
-from gossamer.core.validation import normalised_weights
+from gossamer.core.validation import normalised_weights, offsets
 from gossamer.linear.path import Path, decreasing, solve_path, strength_grid
 
 
@@ -72,10 +72,19 @@ class SparseLinearModel(BaseEstimator):
 
     # -- from data to a problem --------------------------------------------------------------------
     def _problem(self, X: Any, y: Any, sample_weight: Any, offset: Any, strength: float) -> Problem:
-        X, y = validate_data(
-            self, X, y, accept_sparse="csc", dtype=(np.float64, np.float32), multi_output=True,
-            y_numeric=not self._loss(2).classifies, ensure_min_samples=1,
-        )  # fmt: skip
+        numeric = not self._loss(2).classifies
+        try:
+            X, y = validate_data(
+                self, X, y, accept_sparse="csc", dtype=(np.float64, np.float32), multi_output=True,
+                y_numeric=numeric, ensure_min_samples=1,
+            )  # fmt: skip
+        except ValueError as error:
+            if not str(error).startswith("could not convert"):
+                raise
+            raise ValueError(
+                f"X{' and y' if numeric else ''} must be numeric: {error}. Encode text and "
+                "categories first, for example with gossamer.TableEncoder."
+            ) from error
         y = self._target(y)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
@@ -100,8 +109,8 @@ class SparseLinearModel(BaseEstimator):
         self.classes_ = encoder.classes_
         if len(self.classes_) < 2:
             raise ValueError(
-                f"y has one class only, {self.classes_[0]!r}: a classifier needs samples of at "
-                "least two."
+                f"y has one class only, {self.classes_.tolist()[0]!r}: a classifier needs samples "
+                "of at least two."
             )
         return codes
 
@@ -120,8 +129,8 @@ class SparseLinearModel(BaseEstimator):
         """(n, K) linear prediction."""
         check_is_fitted(self, "coef_")
         X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
-        z = np.asarray(X @ np.atleast_2d(self.coef_).T) + self.intercept_
-        return z if offset is None else z + np.asarray(offset, dtype=float).reshape(len(z), -1)
+        z: np.ndarray = X @ np.atleast_2d(self.coef_).T + self.intercept_
+        return z if offset is None else z + offsets(offset, z.shape)
 
     def predict(self, X: Any, offset: Any = None) -> np.ndarray:
         """Predicted targets (n,), or (n, K) where y had K columns; labels for classifiers.

@@ -3,42 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar, dataclass_transform
+from typing import TypeVar, dataclass_transform
 
-import numpy as np
 from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
-from sklearn.utils.metaestimators import available_if
 
-from gossamer.core.loss import Loss
-from gossamer.core.penalty import Penalty
 from gossamer.linear import families
 from gossamer.linear.base import SparseLinearModel
 from gossamer.linear.cv import CrossValidated
 from gossamer.linear.docstrings import documented
 from gossamer.linear.fixed import FixedStrength
-from gossamer.losses import Quadratic
-from gossamer.penalties import L1
 
 T = TypeVar("T")
-
-
-class _Probabilities:
-    """Class probabilities of classifiers."""
-
-    def decision_function(self, X: Any, offset: Any = None) -> np.ndarray:
-        """Linear prediction: (n,) for two classes, (n, K) for more."""
-        z = self._linear_prediction(X, offset)  # type: ignore[attr-defined]
-        return z[:, 0] if z.shape[1] == 1 else z
-
-    def predict_proba(self, X: Any, offset: Any = None) -> np.ndarray:
-        """(n, K) class probabilities, in the order of ``classes_``."""
-        chance = self._loss(self._n_classes()).mean(self._linear_prediction(X, offset))  # type: ignore[attr-defined]
-        return np.hstack([1 - chance, chance]) if chance.shape[1] == 1 else chance
-
-    def predict_log_proba(self, X: Any, offset: Any = None) -> np.ndarray:
-        """Logarithm of :meth:`predict_proba`."""
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X, offset))
 
 
 @dataclass_transform(kw_only_default=False)
@@ -263,7 +238,9 @@ class MultiTaskLassoCV(_Regressor, families.MultiTaskFamily, CrossValidated):
 
 
 @_estimator
-class SparseLogistic(ClassifierMixin, _Probabilities, families.LogisticFamily, FixedStrength):
+class SparseLogistic(
+    ClassifierMixin, families.Probabilities, families.LogisticFamily, FixedStrength
+):
     r"""Logistic regression, of two classes or more, that selects features.
 
     .. math:: \min_{w, b} \frac{1}{n} \sum_i \ell(x_i^\top w + b, y_i) + \Omega_\alpha(w)
@@ -296,7 +273,9 @@ class SparseLogistic(ClassifierMixin, _Probabilities, families.LogisticFamily, F
 
 
 @_estimator
-class SparseLogisticCV(ClassifierMixin, _Probabilities, families.LogisticFamily, CrossValidated):
+class SparseLogisticCV(
+    ClassifierMixin, families.Probabilities, families.LogisticFamily, CrossValidated
+):
     """:class:`SparseLogistic` with the strength chosen by cross-validation or a criterion.
 
     Parameters
@@ -338,34 +317,8 @@ class SparsePoissonCV(RegressorMixin, families.PoissonFamily, CrossValidated):
     score = SparseLinearModel.score
 
 
-@dataclass(eq=False, repr=False)
-class _GeneralFamily(_Probabilities, SparseLinearModel):
-    """Any loss and any penalty; a classifier where the loss takes labels."""
-
-    loss: Loss | None = None
-    penalty: Penalty | None = None
-
-    def _loss(self, n_classes: int) -> Loss:
-        return Quadratic() if self.loss is None else self.loss
-
-    def _penalty(self, strength: float) -> Penalty:
-        penalty = L1(0.1) if self.penalty is None else self.penalty
-        if not isinstance(penalty, Penalty):
-            raise TypeError(f"penalty must be a Penalty such as L1(0.1), got {penalty!r}.")
-        return penalty.with_strength(strength)
-
-    def _classifies(self) -> bool:
-        if self.loss is not None and not isinstance(self.loss, Loss):
-            raise TypeError(f"loss must be a Loss such as losses.Logistic(), got {self.loss!r}.")
-        return self._loss(2).classifies
-
-    decision_function = available_if(_classifies)(_Probabilities.decision_function)
-    predict_proba = available_if(_classifies)(_Probabilities.predict_proba)
-    predict_log_proba = available_if(_classifies)(_Probabilities.predict_log_proba)
-
-
 @_estimator
-class SparseModel(_GeneralFamily, FixedStrength):
+class SparseModel(families.GeneralFamily, FixedStrength):
     r"""Any loss with any penalty on any structure.
 
     .. math:: \min_{w, b} \sum_i s_i \ell(x_i^\top w + b + o_i, y_i) + \Omega(w)
@@ -390,11 +343,11 @@ class SparseModel(_GeneralFamily, FixedStrength):
     """
 
     def _strength(self) -> float:
-        return 0.1 if self.penalty is None else self.penalty.strength
+        return self._given_penalty().strength
 
 
 @_estimator
-class SparseModelCV(_GeneralFamily, CrossValidated):
+class SparseModelCV(families.GeneralFamily, CrossValidated):
     """:class:`SparseModel` with the strength chosen by cross-validation or a criterion.
 
     Parameters

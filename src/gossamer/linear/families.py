@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from numbers import Real
 from typing import Any
+
+import numpy as np
+from sklearn.utils.metaestimators import available_if
 
 from gossamer.core.loss import Loss
 from gossamer.core.penalty import Penalty
@@ -12,6 +16,36 @@ from gossamer.linear.base import SparseLinearModel
 from gossamer.losses import Logistic, Multinomial, Poisson, Quadratic
 from gossamer.penalties import L1, MCP, SCAD, ElasticNet
 from gossamer.structures import Elements, Groups, Rows
+
+
+def refuse_beside(model: SparseLinearModel, names: tuple[str, ...]) -> None:
+    """Refuse arguments that a penalty given as an object would leave without effect."""
+    for name in names:
+        value = getattr(model, name)
+        if value is not None and value is not False:
+            raise ValueError(
+                f"{name} has no effect beside a penalty object, got {value!r}: give it to the "
+                "penalty, for example L1(0.1, on=Groups(groups), weights=..., nonnegative=True)."
+            )
+
+
+class Probabilities:
+    """Class probabilities of classifiers."""
+
+    def decision_function(self, X: Any, offset: Any = None) -> np.ndarray:
+        """Linear prediction: (n,) for two classes, (n, K) for more."""
+        z = self._linear_prediction(X, offset)  # type: ignore[attr-defined]
+        return z[:, 0] if z.shape[1] == 1 else z
+
+    def predict_proba(self, X: Any, offset: Any = None) -> np.ndarray:
+        """(n, K) class probabilities, in the order of ``classes_``."""
+        chance = self._loss(self._n_classes()).mean(self._linear_prediction(X, offset))  # type: ignore[attr-defined]
+        return np.hstack([1 - chance, chance]) if chance.shape[1] == 1 else chance
+
+    def predict_log_proba(self, X: Any, offset: Any = None) -> np.ndarray:
+        """Logarithm of :meth:`predict_proba`."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X, offset))
 
 
 @dataclass(eq=False, repr=False)
@@ -90,8 +124,8 @@ class SparseGroupFamily(GroupFamily):
     l1_ratio: float = field(default=0.5, kw_only=True)
 
     def _penalty(self, strength: float) -> Penalty:
-        if not 0 <= self.l1_ratio <= 1:
-            raise ValueError(f"l1_ratio must be in [0, 1], got {self.l1_ratio}.")
+        if not (isinstance(self.l1_ratio, Real) and 0 <= float(self.l1_ratio) <= 1):
+            raise ValueError(f"l1_ratio must be a number in [0, 1], got {self.l1_ratio!r}.")
         inner = L1(strength * self.l1_ratio, nonnegative=self.nonnegative)
         outer = L1(strength * (1 - self.l1_ratio), on=self._structure(), **self._shared())
         return inner + outer
@@ -107,10 +141,24 @@ class NamedPenaltyFamily(SparseLinearModel):
 
     def _penalty(self, strength: float) -> Penalty:
         if isinstance(self.penalty, Penalty):
+            refuse_beside(self, ("penalty_params", "groups", "weights", "nonnegative"))
             return self.penalty.with_strength(strength)
+        if not isinstance(self.penalty, str):
+            raise TypeError(
+                f'penalty must be a name such as "l1" or a Penalty such as L1(0.1), got '
+                f"{self.penalty!r}."
+            )
+        kind = PENALTIES[self.penalty]
+        parameters = dict(self.penalty_params or {})
+        known = [f.name for f in fields(kind) if not f.kw_only and f.name != "strength"]
+        unknown = [name for name in parameters if name not in known]
+        if unknown:
+            raise ValueError(
+                f"penalty_params has {unknown}, but {self.penalty!r} takes {known or 'none'}."
+            )
         structure = Elements() if self.groups is None else Groups(self.groups)
-        return PENALTIES[self.penalty](
-            strength, **(self.penalty_params or {}), on=structure, weights=self.weights,
+        return kind(
+            strength, **parameters, on=structure, weights=self.weights,
             nonnegative=self.nonnegative,
         )  # fmt: skip
 
@@ -125,3 +173,34 @@ class LogisticFamily(NamedPenaltyFamily):
 class PoissonFamily(NamedPenaltyFamily):
     def _loss(self, n_classes: int) -> Loss:
         return Poisson()
+
+
+@dataclass(eq=False, repr=False)
+class GeneralFamily(Probabilities, SparseLinearModel):
+    """Any loss and any penalty; a classifier where the loss takes labels."""
+
+    loss: Loss | None = None
+    penalty: Penalty | None = None
+
+    def _loss(self, n_classes: int) -> Loss:
+        loss = Quadratic() if self.loss is None else self.loss
+        if not isinstance(loss, Loss):
+            raise TypeError(f"loss must be a Loss such as losses.Logistic(), got {loss!r}.")
+        return loss
+
+    def _given_penalty(self) -> Penalty:
+        refuse_beside(self, ("weights", "nonnegative"))
+        penalty = L1(0.1) if self.penalty is None else self.penalty
+        if not isinstance(penalty, Penalty):
+            raise TypeError(f"penalty must be a Penalty such as L1(0.1), got {penalty!r}.")
+        return penalty
+
+    def _penalty(self, strength: float) -> Penalty:
+        return self._given_penalty().with_strength(strength)
+
+    def _classifies(self) -> bool:
+        return self._loss(2).classifies
+
+    decision_function = available_if(_classifies)(Probabilities.decision_function)
+    predict_proba = available_if(_classifies)(Probabilities.predict_proba)
+    predict_log_proba = available_if(_classifies)(Probabilities.predict_log_proba)

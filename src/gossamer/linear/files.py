@@ -195,9 +195,10 @@ def _unpack(value: Any, array: Any) -> Any:
     if kind == "array":
         return array(value["at"])
     if kind == "objects":
-        items = np.empty(len(value["items"]), dtype=object)
-        items[:] = [_unpack(item, array) for item in value["items"]]
-        return items.reshape(value["shape"])
+        objects = np.empty(len(value["items"]), dtype=object)
+        for i, item in enumerate(value["items"]):
+            objects[i] = _unpack(item, array)
+        return objects.reshape(value["shape"])
     if kind in ("list", "tuple"):
         items = [_unpack(item, array) for item in value["items"]]
         return items if kind == "list" else tuple(items)
@@ -220,7 +221,7 @@ def _unpack_named(kind: str, name: str, state: Any, array: Any) -> Any:
         if not (isinstance(cls, type) and issubclass(cls, SparseLinearModel)):
             raise ValueError(f"{name} is not an estimator")
         model = cls()
-        vars(model).update({k: _unpack(v, array) for k, v in state.items()})
+        model.__dict__.update({k: _unpack(v, array) for k, v in state.items()})
         return model
     for registered, _, registry in _REGISTERED:
         if kind == registered:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, Self
+
+import numpy as np
 
 from gossamer.core.result import Result
 from gossamer.linear.base import SparseLinearModel
@@ -18,7 +21,10 @@ class FixedStrength(SparseLinearModel):
 
     def _strength(self) -> float:
         """The strength asked for."""
-        return self.alpha  # type: ignore[attr-defined,no-any-return]
+        alpha: Any = self.alpha
+        if not (isinstance(alpha, Real) and 0 <= float(alpha) < np.inf):
+            raise ValueError(f"alpha must be a finite number >= 0, got {alpha!r}.")
+        return float(alpha)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None) -> Self:
         """Find the optimum.
@@ -38,7 +44,7 @@ class FixedStrength(SparseLinearModel):
         """
         problem = self._problem(X, y, sample_weight, offset, self._strength())
         previous: Result | None = getattr(self, "result_", None) if self.warm_start else None
-        if previous is not None and previous.coef.size == problem.shape[0] * problem.shape[1]:
+        if previous is not None and np.atleast_2d(previous.coef.T).T.shape == problem.shape:
             result = problem.solve(
                 self.solver, w0=previous.coef, intercept0=previous.intercept, tol=self.tol,
                 max_iter=self.max_iter,
