@@ -57,6 +57,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": "/plot_",
+    "ignore_pattern": "real_tables",
     "abort_on_example_error": True,
     "show_memory": False,
     "download_all_examples": False,
