@@ -96,7 +96,7 @@ def solve_path(
     tol: float = 1e-6,
     max_iter: int = 1000,
     stop_saturated: bool = False,
-    on_step: Callable[[int, float, Result], None] | None = None,
+    on_step: Callable[[int, float, Result], object] | None = None,
 ) -> Path:
     """All solutions along ``alphas``; one warning when some missed the tolerance."""
     results: list[Result] = []
