@@ -288,7 +288,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         unseen: dict[str, list[str]] = {}
         for column, start in zip(self.columns_, starts, strict=False):
             if column.kind == "categorical":
-                codes, unknown = _codes(table, column)
+                codes, unknown = level_codes(table, column)
                 if unknown and self.unknown == "error":
                     unseen[column.name] = unknown
                 rows.append(np.flatnonzero(codes >= 0))
@@ -337,7 +337,7 @@ def _strings(table: Table, name: str) -> Any:
         raise ValueError(f"column {name!r} holds no categories: {error}.") from error
 
 
-def _codes(table: Table, column: Column) -> tuple[np.ndarray, list[str]]:
+def level_codes(table: Table, column: Column) -> tuple[np.ndarray, list[str]]:
     """The number of each row's level, -1 where it has none, and the levels that fit did not see."""
     pa = arrow_library()
     strings = _strings(table, column.name)

@@ -14,6 +14,8 @@ _HOMES = {
     "summary": ("FitSummary",),
     "html": ("render_report", "write_report"),
     "terminal": ("print_summary",),
+    "options": ("FitOptions",),
+    "workflow": ("FittedTable", "fit_table"),
     "plots": (
         "plot_calibration",
         "plot_coefficients",

@@ -13,6 +13,7 @@ CRITERIA = {
     "cross-validated {score}",
     "aic": "smallest Akaike information criterion (AIC)",
     "bic": "smallest Bayesian information criterion (BIC)",
+    "given": "given by the user",
     "ebic": "smallest extended Bayesian information criterion (EBIC)",
 }
 
