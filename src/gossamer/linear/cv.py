@@ -6,7 +6,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -20,6 +20,7 @@ from gossamer.linear.base import SparseLinearModel
 from gossamer.linear.path import Path, solve_along
 
 _CRITERIA = ("aic", "bic", "ebic")
+_Fold: TypeAlias = tuple[np.ndarray, ...]  # row numbers of training and of held-out samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +48,8 @@ class CVResult:
 class CrossValidated(SparseLinearModel):
     """Fits a path and chooses its strength.
 
-    A fold is the same X with the held-out samples weighted zero: nothing is copied, and every
-    fold standardises by its own training samples.
+    A fold is the same X with all but its training samples weighted zero: nothing is copied, and
+    every fold standardises by its own training samples.
     """
 
     alphas: Any = field(default=None, kw_only=True)
@@ -119,7 +120,7 @@ class CrossValidated(SparseLinearModel):
         return self
 
     def _by_folds(
-        self, problem: Problem, path: Path, folds: list[np.ndarray], advance: Callable[[], object]
+        self, problem: Problem, path: Path, folds: list[_Fold], advance: Callable[[], object]
     ) -> CVResult:
         curves = self._curves(problem, path.alphas, folds, advance)
         if len(curves) < len(folds):
@@ -131,7 +132,7 @@ class CrossValidated(SparseLinearModel):
             )
             folds = folds[: len(curves)]
         scores = np.array(curves).T
-        sizes = np.array([problem.sample_weight[held_out].sum() for held_out in folds])
+        sizes = np.array([problem.sample_weight[held_out].sum() for _, held_out in folds])
         share = sizes / sizes.sum()
         mean = scores @ share
         spread = np.sqrt(((scores - mean[:, None]) ** 2) @ share / max(len(folds) - 1, 1))
@@ -144,7 +145,7 @@ class CrossValidated(SparseLinearModel):
         )  # fmt: skip
 
     def _curves(
-        self, problem: Problem, alphas: np.ndarray, folds: list[np.ndarray],
+        self, problem: Problem, alphas: np.ndarray, folds: list[_Fold],
         advance: Callable[[], object],
     ) -> list[np.ndarray]:  # fmt: skip
         """The curve of each fold; of the first ones, at least two, when interrupted."""
@@ -163,8 +164,8 @@ class CrossValidated(SparseLinearModel):
             warnings.simplefilter("ignore", ConvergenceWarning)
             # a generator keeps the curves that are finished when an interrupt comes
             work = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")(
-                delayed(_fold_curve)(problem, alphas, held_out, step_of_fold, **solving)
-                for held_out in folds
+                delayed(_fold_curve)(problem, alphas, fold, step_of_fold, **solving)
+                for fold in folds
             )
             try:
                 for curve in work:
@@ -175,16 +176,24 @@ class CrossValidated(SparseLinearModel):
                     raise
         return curves
 
-    def _folds(self, problem: Problem, y: Any, groups: Any) -> list[np.ndarray]:
-        """Held-out samples of each fold, leaving out samples without weight."""
+    def _folds(self, problem: Problem, y: Any, groups: Any) -> list[_Fold]:
+        """Training and held-out samples of each fold, leaving out samples without weight."""
         y = np.asarray(y)
         splitter = check_cv(self.cv, y, classifier=problem.loss.classifies)
         splits = splitter.split(np.zeros((len(y), 1)), y, groups)
-        folds = [test[problem.sample_weight[test] > 0] for _, test in splits]
-        for held_out in folds:
-            if len(held_out) == 0 or problem.sample_weight[held_out].sum() > 1 - 1e-12:
-                raise ValueError("cv has a fold without training or without held-out samples.")
+        used = problem.sample_weight > 0
+        folds = [tuple(part[used[part]] for part in map(_positions, split)) for split in splits]
+        if not folds or any(len(part) == 0 for fold in folds for part in fold):
+            raise ValueError(
+                "cv has no folds, or a fold without training or without held-out samples."
+            )
         return folds
+
+
+def _positions(samples: Any) -> np.ndarray:
+    """Row numbers, from those or from a mask."""
+    samples = np.asarray(samples)
+    return np.flatnonzero(samples) if samples.dtype == bool else samples.astype(np.intp)
 
 
 def _nothing() -> None:
@@ -192,19 +201,20 @@ def _nothing() -> None:
 
 
 def _fold_curve(
-    problem: Problem, alphas: np.ndarray, held_out: np.ndarray, advance: Callable[[], object],
+    problem: Problem, alphas: np.ndarray, fold: _Fold, advance: Callable[[], object],
     **solving: Any,
 ) -> np.ndarray:  # fmt: skip
     """(m,) mean loss of the held-out samples along the path."""
-    training = problem.sample_weight.copy()
-    training[held_out] = 0.0
-    fold = problem.with_weights(training)
+    training, held_out = fold
+    weights = np.zeros(len(problem.sample_weight))
+    weights[training] = problem.sample_weight[training]
+    fitted = problem.with_weights(weights)
     weights = problem.sample_weight[held_out] / problem.sample_weight[held_out].sum()
     y = problem.y[held_out]
     X = problem.X[held_out] if isinstance(problem.X, np.ndarray) else problem.X.tocsr()[held_out]
     offset = 0.0 if problem.offset is None else problem.offset[held_out]
     curve: list[float] = []
-    for result in solve_along(fold, alphas, **solving):
+    for result in solve_along(fitted, alphas, **solving):
         if result.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
         coef = result.coef.reshape(problem.shape)
