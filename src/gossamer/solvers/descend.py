@@ -25,10 +25,12 @@ def descend(
 
     Between cycles of coordinate descent it jumps: to the stationary point of the support once
     that has settled (``newton``, where the model has its Gram matrix), else along the
-    extrapolation of the last iterates. A jump is taken only if it lowers the objective, so descent is monotone.
+    extrapolation of the last iterates. A jump is taken only if it lowers the objective, so that
+    descent is monotone.
     """
     cycle = _compiled_cycle(model, working)
-    done = jumps = 0
+    done = jumps = next_newton = 0
+    pause = 1
     while done < max_cycles:
         trail = [w.copy()]
         for _ in range(_CYCLES):
@@ -39,17 +41,20 @@ def descend(
                 return done
         jumps += 1
         settled = np.array_equal(np.sign(trail[0]), np.sign(trail[-1])) or jumps % _PATIENCE == 0
-        if newton and model.gram is not None and settled:
-            newton_move(model, working, w)
-        else:
-            _jump(model, working, w, extrapolated(trail))
+        if newton and settled and jumps >= next_newton and model.gram is not None:
+            # each one that does not end the descent makes the next wait twice as long
+            pause = 2 * pause
+            next_newton = jumps + pause
+            if newton_move(model, working, w):
+                continue
+        _jump(model, working, w, extrapolated(trail))
     return done
 
 
 def _compiled_cycle(model: Model, working: WorkingUnits) -> Callable[[np.ndarray, float], float]:
     """One cycle: updates the coefficients in place and returns its largest gain."""
     form = working.form
-    single = (working.units.lengths == 1).all() and not working.inner.any()
+    single = working.is_single
     kernel = bind(
         element_cycles if single else block_cycles, prox=form.prox, dot=model.dot, axpy=model.axpy
     )

@@ -15,9 +15,10 @@ _MAX_STEPS = 10
 def newton_move(model: Model, working: WorkingUnits, w: np.ndarray) -> bool:
     """Move ``w`` towards the stationary point of its own support and signs; whether it moved.
 
-    On the support the objective is smooth. Coordinates that would change sign are set to zero and
-    leave the support; where that does not lower the objective, the step ends at the first of
-    them. Every step lowers the objective, so that the chain is finite and cannot cycle.
+    On the support the objective is smooth. Units (and coordinates with a kink of their own) that
+    would pass through zero are set to zero and leave the support; where that does not lower the
+    objective, the step ends at the first of them, or earlier. Every step lowers the objective, so
+    that the chain is finite and cannot cycle.
     """
     gram = model.gram
     assert gram is not None
@@ -32,17 +33,35 @@ def newton_move(model: Model, working: WorkingUnits, w: np.ndarray) -> bool:
         if step is None:
             return moved
         x = w[support]
-        crossing = working.has_kink[support] & (np.sign(x + step) != np.sign(x))
-        clipped = np.where(crossing, 0.0, x + step)
-        if not _lowers(model, working, w, support, clipped, gradient) and not (
-            crossing.any()
-            and _lowers(model, working, w, support, _to_first(x, step, crossing), gradient)
-        ):
+        reach = _reach(working, support, x, step)
+        first = float(reach.min(initial=np.inf))
+        lengths = (1.0, first, 0.25, 0.05) if first < 1 else (1.0, 0.25, 0.05)
+        for length in lengths:
+            target = np.where(reach <= length, 0.0, x + length * step)
+            if _lowers(model, working, w, support, target, gradient):
+                break
+        else:
             return moved
         moved = True
-        if not crossing.any():
+        is_full = length == 1.0 and first > 1.0
+        if is_full and (working.is_single or np.abs(step).max() <= 1e-10 * np.abs(x).max()):
             return moved
     return moved
+
+
+def _reach(
+    working: WorkingUnits, support: np.ndarray, x: np.ndarray, step: np.ndarray
+) -> np.ndarray:
+    """Share of the step after which each coordinate's unit, or the coordinate itself where it has
+    a kink of its own, passes through zero; infinite where it does not."""
+    label, count = working.units.labels[support], working.units.count
+    squares = np.bincount(label, x * x, count)
+    towards = -np.bincount(label, x * step, count)
+    towards[working.weights == 0] = 0.0
+    unit = np.divide(squares, towards, out=np.full(count, np.inf), where=towards > 0)[label]
+    kinked = working.has_kink[support] & (x * step < 0)
+    own = np.divide(-x, step, out=np.full(len(x), np.inf), where=kinked)
+    return np.minimum(unit, own)
 
 
 def _smooth_part(
@@ -79,16 +98,6 @@ def _solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray | None:
             continue
         return linalg.cho_solve(factor, right, check_finite=False)
     return None
-
-
-def _to_first(x: np.ndarray, step: np.ndarray, crossing: np.ndarray) -> np.ndarray:
-    """``x`` moved along the step until a first crossing coordinate is zero."""
-    at = np.flatnonzero(crossing)
-    reach = -x[at] / step[at]
-    first = int(np.argmin(reach))
-    target = x + reach[first] * step
-    target[at[first]] = 0.0
-    return target
 
 
 def _lowers(

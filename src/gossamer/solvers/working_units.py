@@ -64,9 +64,13 @@ class WorkingUnits:
 
     @cached_property
     def has_kink(self) -> np.ndarray:
-        """(m,) whether the penalty bends where the coordinate itself is zero."""
-        single = (self.units.lengths == 1) & (self.weights > 0)
-        return self.units.spread(single) | (self.inner > 0) | (self.lower == 0)
+        """(m,) whether the penalty bends at zero of the coordinate itself, inside its unit."""
+        return (self.inner > 0) | (self.lower == 0)
+
+    @cached_property
+    def is_single(self) -> bool:
+        """Whether every unit is one coordinate, without an inner part."""
+        return bool((self.units.lengths == 1).all()) and not self.inner.any()
 
     def gather(self, w: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Local coefficients of the global ``w`` (p, K) and ``b`` (K,)."""
