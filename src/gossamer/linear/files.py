@@ -34,6 +34,13 @@ from gossamer.linear.path import Path
 
 _VERSION = 1
 _MAGIC = "gossamer model"
+_ESTIMATORS = {
+    name: cls
+    for name, cls in vars(estimators).items()
+    if isinstance(cls, type)
+    and issubclass(cls, SparseLinearModel)
+    and cls.__module__ == estimators.__name__
+}
 _RECORDS = {cls.__name__: cls for cls in (Path, CVResult, Certificate, Result, SumPenalty)}
 
 
@@ -150,7 +157,7 @@ def _pack_object(value: Any, arrays: list[np.ndarray]) -> dict[str, Any]:
     if isinstance(value, Pipeline):
         steps = [[step, _pack(part, arrays)] for step, part in value.steps]
         return {"is": "pipeline", "steps": steps}
-    if isinstance(value, SparseLinearModel) and getattr(estimators, name, None) is type(value):
+    if _ESTIMATORS.get(name) is type(value):
         state = {k: _pack(v, arrays) for k, v in vars(value).items()}
         return {"is": "estimator", "name": name, "state": state}
     if isinstance(value, Status):
@@ -166,7 +173,10 @@ def _pack_object(value: Any, arrays: list[np.ndarray]) -> dict[str, Any]:
                     f"core.registry.{kind.upper()}.register, here and where the file is loaded."
                 )
             return {"is": kind, "name": name, "state": _pack(_arguments(value), arrays)}
-    raise TypeError(f"{name} cannot be saved in a gossamer model file.")
+    raise TypeError(
+        f"{name} cannot be saved in a gossamer model file: put numbers, text, arrays or gossamer's "
+        "own objects in its place, for example model.set_params(cv=5)."
+    )
 
 
 _REGISTERED: tuple = (
@@ -217,10 +227,7 @@ def _unpack_named(kind: str, name: str, state: Any, array: Any) -> Any:
     if kind == "record":
         return _RECORDS[name](**{k: _unpack(v, array) for k, v in state.items()})
     if kind == "estimator":
-        cls = getattr(estimators, name)
-        if not (isinstance(cls, type) and issubclass(cls, SparseLinearModel)):
-            raise ValueError(f"{name} is not an estimator")
-        model = cls()
+        model = _ESTIMATORS[name]()
         model.__dict__.update({k: _unpack(v, array) for k, v in state.items()})
         return model
     for registered, _, registry in _REGISTERED:
