@@ -1,0 +1,84 @@
+"""The public checks: every law of a kind of piece, applied to one of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gossamer.core.loss import Loss
+from gossamer.core.penalty import Penalty, UnitPenalty
+from gossamer.core.solver import Solver
+from gossamer.core.structure import Structure
+from gossamer.testing.court import Law, apply
+from gossamer.testing.instances import penalty_instance
+from gossamer.testing.loss_laws import LOSS_LAWS
+from gossamer.testing.penalty_laws import CONVEX_PENALTY_LAWS, PENALTY_LAWS
+from gossamer.testing.shape_laws import CONVEX_SHAPE_LAWS, SHAPE_LAWS
+from gossamer.testing.solver_laws import SOLVER_LAWS
+from gossamer.testing.structure_laws import STRUCTURE_LAWS
+from gossamer.testing.unit_laws import UNIT_LAWS
+
+
+def laws_of(piece: Any) -> tuple[Law, ...]:
+    """The laws that apply to a penalty, loss, structure or solver; each is ``law(piece)``."""
+    if isinstance(piece, UnitPenalty):
+        convex = CONVEX_SHAPE_LAWS + CONVEX_PENALTY_LAWS if piece.convex else ()
+        return PENALTY_LAWS + SHAPE_LAWS + UNIT_LAWS + convex
+    if isinstance(piece, Penalty):
+        return PENALTY_LAWS + (CONVEX_PENALTY_LAWS if piece.convex else ())
+    for kind, laws in ((Loss, LOSS_LAWS), (Structure, STRUCTURE_LAWS), (Solver, SOLVER_LAWS)):
+        if isinstance(piece, kind):
+            return laws
+    raise TypeError(f"there are no laws of {piece!r}: give a penalty, loss, structure or solver.")
+
+
+def check_penalty(penalty: type[UnitPenalty] | Penalty, **parameters: Any) -> None:
+    """Check that a penalty keeps every law: prox, subdifferential, conjugate, units, manners.
+
+    Parameters
+    ----------
+    penalty : a class of penalties, or a penalty on six features
+        A class is made with ``strength=0.7`` and ``parameters``.
+
+    Raises
+    ------
+    AssertionError
+        With the name of the broken law and a counter-example.
+
+    Examples
+    --------
+    >>> from gossamer.penalties import L1
+    >>> from gossamer.structures import Groups
+    >>> check_penalty(L1(0.3) + L1(0.5, on=Groups([[0, 3], [1, 2, 5], [4]])))
+    """
+    _check(penalty_instance(penalty, **parameters), Penalty)
+
+
+def check_loss(loss: type[Loss] | Loss, **parameters: Any) -> None:
+    """Check a loss: derivatives, conjugate, extreme predictions, encoding of targets, manners.
+
+    Raises ``AssertionError`` with the name of the broken law and a counter-example.
+    """
+    _check(loss(**parameters) if isinstance(loss, type) else loss, Loss)
+
+
+def check_structure(structure: Structure) -> None:
+    """Check a structure on six features: units partition the coefficients, sizes are norms.
+
+    Raises ``AssertionError`` with the name of the broken law and a counter-example.
+    """
+    _check(structure, Structure)
+
+
+def check_solver(solver: type[Solver] | Solver, **parameters: Any) -> None:
+    """Check a solver on a covering set of problems: optima, certificates, warm starts, refusals.
+
+    Raises ``AssertionError`` with the name of the broken law and a counter-example.
+    """
+    _check(solver(**parameters) if isinstance(solver, type) else solver, Solver)
+
+
+def _check(piece: Any, kind: type) -> None:
+    if not isinstance(piece, kind):
+        raise TypeError(f"a {kind.__name__} is needed, got {piece!r}.")
+    for law in laws_of(piece):
+        apply(law, piece)

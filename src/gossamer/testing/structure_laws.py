@@ -1,0 +1,138 @@
+"""Laws of a structure: its units partition the coefficients, sizes and masks follow them."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Iterator
+
+import numpy as np
+
+from gossamer.core.structure import Structure
+from gossamer.testing.court import close, generator, hold
+
+#: features of the coefficients that the laws try
+N_FEATURES = 6
+_SHAPES = ((N_FEATURES,), (N_FEATURES, 1), (N_FEATURES, 3))
+
+
+def _cases(structure: Structure) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+    """Coefficients, and the flat positions of every unit."""
+    rng = generator()
+    for shape in _SHAPES:
+        units = structure.units(shape)
+        members = [units.order[a:b] for a, b in zip(units.starts, units.starts[1:], strict=False)]
+        yield rng.standard_normal(shape), members
+
+
+def units_partition(structure: Structure) -> None:
+    """Every coefficient is in exactly one unit, no unit is empty, labels agree with members."""
+    for w, members in _cases(structure):
+        units = structure.units(w.shape)
+        hold(sorted(np.concatenate(members)) == list(range(w.size)), members=members)
+        hold(all(len(unit) for unit in members), members=members)
+        for number, unit in enumerate(members):
+            hold((units.labels[unit] == number).all(), unit=unit, labels=units.labels)
+        close(units.lengths, [len(unit) for unit in members])
+        hold(units.count == len(members), count=units.count)
+
+
+def sizes_are_norms(structure: Structure) -> None:
+    """The size of a unit is its Euclidean norm, also far from one and for units unlike others."""
+    for w, members in _cases(structure):
+        expected = np.array([np.linalg.norm(w.ravel()[unit]) for unit in members])
+        for scale in (1e-200, 1.0, 1e200):
+            close(structure.sizes(scale * w) / scale, expected, 1e-12)
+        factors = np.geomspace(1e-200, 1e200, len(members))
+        mixed = structure.sizes(structure.scale(w, factors))
+        close(mixed / factors, expected, 1e-12)
+        close(structure.sizes(np.zeros_like(w)), np.zeros(len(members)), 0.0)
+
+
+def sizes_of_nothing_finite(structure: Structure) -> None:
+    """A NaN or an infinity shows in the size of its own unit, and in no other."""
+    for w, members in _cases(structure):
+        for strange in (np.nan, np.inf):
+            flat = w.ravel().copy()
+            flat[members[0][0]] = strange
+            sizes = structure.sizes(flat.reshape(w.shape))
+            hold(not np.isfinite(sizes[0]), sizes=sizes)
+            hold(np.isfinite(sizes[1:]).all(), sizes=sizes)
+
+
+def scale_multiplies(structure: Structure) -> None:
+    """scale multiplies every unit by its factor, and its size by the modulus."""
+    for w, members in _cases(structure):
+        factors = np.linspace(-1.0, 2.0, len(members))
+        scaled = structure.scale(w, factors)
+        hold(scaled.shape == w.shape, shape=scaled.shape)
+        for factor, unit in zip(factors, members, strict=True):
+            close(scaled.ravel()[unit], factor * w.ravel()[unit], 0.0)
+        close(structure.sizes(scaled), np.abs(factors) * structure.sizes(w))
+
+
+def top_k_keeps_the_largest(structure: Structure) -> None:
+    """top_k keeps k whole units, none smaller than one that is left out."""
+    for w, members in _cases(structure):
+        sizes = structure.sizes(w)
+        for k in range(len(members) + 1):
+            mask = structure.top_k(w, k)
+            hold(mask.shape == w.shape and mask.dtype == bool, mask=mask)
+            kept = np.array([mask.ravel()[unit].all() for unit in members], dtype=bool)
+            dropped = np.array([not mask.ravel()[unit].any() for unit in members], dtype=bool)
+            hold((kept ^ dropped).all() and kept.sum() == k, k=k, mask=mask)
+            hold(sizes[kept].min(initial=np.inf) >= sizes[dropped].max(initial=0), k=k, sizes=sizes)
+        first = structure.top_k(np.ones_like(w), 1)
+        hold(first.sum() >= 1, mask=first)
+        for k in (-1, len(members) + 1):
+            _refuses_k(structure, w, k)
+
+
+def _refuses_k(structure: Structure, w: np.ndarray, k: int) -> None:
+    try:
+        structure.top_k(w, k)
+    except ValueError as error:
+        hold(str(k) in str(error), message=error)
+    else:
+        raise AssertionError(f"top_k accepts k = {k}")
+
+
+def positions_are_members(structure: Structure) -> None:
+    """The positions of chosen units are their members, unit after unit."""
+    for w, members in _cases(structure):
+        chosen = np.arange(0, len(members), 2)
+        flat, starts = structure.units(w.shape).positions(chosen)
+        for at, unit in enumerate(chosen):
+            close(sorted(flat[starts[at] : starts[at + 1]]), sorted(members[unit]), 0.0)
+        hold(len(starts) == len(chosen) + 1 and starts[-1] == len(flat), starts=starts)
+
+
+def shapes_are_checked(structure: Structure) -> None:
+    """Coefficients of three dimensions raise ValueError."""
+    try:
+        structure.units((2, 3, 4))
+    except ValueError:
+        return
+    raise AssertionError("units accepts coefficients of shape (2, 3, 4)")
+
+
+def copies(structure: Structure) -> None:
+    """Pickles and copies are equal and hash alike."""
+    structure.units((N_FEATURES,))
+    for same in (pickle.loads(pickle.dumps(structure)), copy.deepcopy(structure)):
+        hold(same == structure and hash(same) == hash(structure), other=same)
+        close(same.units((N_FEATURES,)).labels, structure.units((N_FEATURES,)).labels)
+    stranger: object = "a structure"
+    hold(structure != stranger, structure=structure)
+
+
+STRUCTURE_LAWS = (
+    units_partition,
+    sizes_are_norms,
+    sizes_of_nothing_finite,
+    scale_multiplies,
+    top_k_keeps_the_largest,
+    positions_are_members,
+    shapes_are_checked,
+    copies,
+)
