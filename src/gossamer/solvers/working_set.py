@@ -58,7 +58,8 @@ class _WorkingSetSolver(Solver):
                 if search.is_better(evaluation, best[0]):
                     best = (evaluation, w, b)
                 if evaluation.certificate.holds and search.is_settled(evaluation):
-                    status = Status.CONVERGED
+                    # also where rounding makes an earlier objective look lower
+                    best = (evaluation, w, b)
                     break
                 if search.is_exhausted(value):
                     status = Status.STALLED
@@ -70,6 +71,8 @@ class _WorkingSetSolver(Solver):
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
         evaluation, w, b = best
+        if evaluation.certificate.holds:
+            status = Status.CONVERGED
         coef, intercept = problem.finish(w, b)
         return Result(
             coef, intercept, evaluation.certificate, status, n_iter, type(self).__name__, history
