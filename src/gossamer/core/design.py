@@ -25,12 +25,21 @@ class Design:
     X : ndarray (float32 or float64, any order), CSC array or LinearOperator
     sample_weight : (n,) summing to one
     center, standardise : bool
-        Subtract the weighted column means; divide by the weighted standard deviations (root mean
-        squares when not centred). Constant columns keep scale one.
+        Subtract the weighted column means; divide by the weighted standard deviations. Constant
+        columns keep scale one.
+    intercept : bool
+        The model has an intercept. Without one, columns are divided by their root mean squares;
+        with one, by their deviations from the mean, whether or not they are centred.
     """
 
     def __init__(
-        self, X: Any, sample_weight: np.ndarray, *, center: bool = False, standardise: bool = False
+        self,
+        X: Any,
+        sample_weight: np.ndarray,
+        *,
+        center: bool = False,
+        standardise: bool = False,
+        intercept: bool = False,
     ) -> None:
         self.X, self.sample_weight = X, sample_weight
         self.shape: tuple[int, int] = X.shape
@@ -38,7 +47,7 @@ class Design:
         self.is_operator = isinstance(X, LinearOperator)
         self.center = self.means if center else None
         self.scale: np.ndarray | None = None
-        self.scale = self._deviations() if standardise else None
+        self.scale = self._deviations(intercept) if standardise else None
 
     @cached_property
     def means(self) -> np.ndarray:
@@ -50,8 +59,11 @@ class Design:
         """Whether a sparse X fits 32-bit indices, as kernels need."""
         return self.is_sparse and max(self.X.shape) < 2**32
 
-    def _deviations(self) -> np.ndarray:
-        squares = np.maximum(self.weighted_squares(self.sample_weight[:, None])[:, 0], 0.0)
+    def _deviations(self, intercept: bool) -> np.ndarray:
+        squares = self.weighted_squares(self.sample_weight[:, None])[:, 0]
+        if intercept and self.center is None:
+            squares = squares - self.means**2
+        squares = np.maximum(squares, 0.0)
         # below rounding of the mean a column is constant
         constant = squares <= (1e-7 * np.abs(self.means)) ** 2 + np.finfo(float).tiny
         return np.where(constant, 1.0, np.sqrt(squares))

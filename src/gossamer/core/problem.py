@@ -105,7 +105,10 @@ class Problem:
             raise ValueError("standardise=True needs the columns of X, a LinearOperator has none.")
         # a sparse X is centred only where that decouples the intercept exactly
         center = self.fit_intercept and (self.loss.is_quadratic or isinstance(self.X, np.ndarray))
-        return Design(self.X, self.sample_weight, center=center, standardise=self.standardise)
+        return Design(
+            self.X, self.sample_weight, center=center, standardise=self.standardise,
+            intercept=self.fit_intercept,
+        )  # fmt: skip
 
     def start(self, w0: Any = None, intercept0: Any = None) -> tuple[np.ndarray, np.ndarray]:
         """Working coordinates of a warm start, or of the null model."""
