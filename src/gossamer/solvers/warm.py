@@ -43,7 +43,7 @@ class TinyProblem:
         problem = Problem(sparse.csc_array(X) if self.is_sparse else X, y, self.loss, self.penalty)
         with warnings.catch_warnings(), _gram_matrices(not self.large):
             warnings.simplefilter("ignore", ConvergenceWarning)
-            problem.solve(max_iter=20)
+            problem.solve(max_iter=1)
 
 
 def warm(everything: bool = False) -> Iterator[tuple[int, int]]:
