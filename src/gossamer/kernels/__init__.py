@@ -1,5 +1,5 @@
 """Kernels: the inner loops, compiled for each penalty and cached."""
 
-from gossamer.kernels.bind import bind
+from gossamer.kernels.bind import bind, cache_folder
 
-__all__ = ["bind"]
+__all__ = ["bind", "cache_folder"]

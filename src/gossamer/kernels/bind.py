@@ -79,7 +79,7 @@ def _bind(kernel: FunctionType, formulas: tuple[tuple[str, FunctionType], ...]) 
     return _compile(copy)
 
 
-def _compile(function: FunctionType) -> Callable:
+def _compile(function: Callable) -> Callable:
     compiler = numba.njit(cache=True, nogil=True, fastmath=_FASTMATH)
     try:
         return compiler(function)
@@ -87,6 +87,12 @@ def _compile(function: FunctionType) -> Callable:
         # neither the package nor the home folder can be written
         numba.config.CACHE_DIR = str(_private_folder())  # type: ignore[attr-defined]
         return compiler(function)
+
+
+def cache_folder() -> Path | None:
+    """Where compiled kernels are kept; None where numba compiles nothing."""
+    stats = getattr(_compile(_private_folder), "stats", None)
+    return None if stats is None else Path(stats.cache_path)
 
 
 def _private_folder() -> Path:

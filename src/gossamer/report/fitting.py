@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -145,7 +146,10 @@ def _folds(data: Data, asked: FitOptions) -> list[tuple[np.ndarray, np.ndarray]]
     splitter = fold_splitter(
         asked.cv, asked.seed, classes=data.loss.classifies, groups=groups is not None
     )
-    return list(splitter.split(data.train.X, y, groups))
+    with warnings.catch_warnings():
+        # a class of fewer rows than folds is missing among the rows of some folds, never in training
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        return list(splitter.split(data.train.X, y, groups))
 
 
 def _given(data: Data, problem: Problem, asked: FitOptions) -> Fit:

@@ -43,20 +43,17 @@ class TinyProblem:
         problem = Problem(sparse.csc_array(X) if self.is_sparse else X, y, self.loss, self.penalty)
         with warnings.catch_warnings(), _gram_matrices(not self.large):
             warnings.simplefilter("ignore", ConvergenceWarning)
-            problem.solve(max_iter=1)
+            with suppress(UnsupportedProblem):  # what no solver takes needs no kernel
+                problem.solve(max_iter=1)
 
 
-def warm(everything: bool = False) -> Iterator[tuple[int, int]]:
-    """Solve tiny problems one by one; yields how many are done and how many there are.
+def tiny_problems(everything: bool = False) -> list[TinyProblem]:
+    """Problems to be solved for their kernels.
 
     By default the kernels that most fits need: every penalty on single features, L1 and MCP on
     groups, and L1 on large working sets. ``everything`` takes all combinations.
     """
-    problems = list(_everything() if everything else _common())
-    for done, problem in enumerate(problems, start=1):
-        with suppress(UnsupportedProblem):  # what no solver takes needs no kernel
-            problem.solve()
-        yield done, len(problems)
+    return list(_everything() if everything else _common())
 
 
 def _common() -> Iterator[TinyProblem]:
