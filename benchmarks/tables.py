@@ -126,7 +126,10 @@ def tasks() -> Iterator[Task]:
 def cell(seconds: float | None, own: float | None) -> str:
     if seconds is None:
         return "not reached"
-    return f"{seconds:.3f}" if own is None else f"{seconds:.3f} ({seconds / own:.2g}x)"
+    if own is None:
+        return f"{seconds:.3f}"
+    ratio = seconds / own
+    return f"{seconds:.3f} ({ratio:.{0 if ratio >= 10 else 2}f}x)"
 
 
 def main() -> None:

@@ -58,6 +58,8 @@ sphinx_gallery_conf = {
     "gallery_dirs": "gallery",
     "filename_pattern": "/plot_",
     "ignore_pattern": "real_tables",
+    "capture_repr": (),
+    "image_srcset": ["2x"],
     "abort_on_example_error": True,
     "show_memory": False,
     "download_all_examples": False,

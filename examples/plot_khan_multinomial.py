@@ -33,9 +33,9 @@ for name, structure in {"elements": gs.Elements(), "rows": gs.Rows()}.items():
     models[name] = model
 
 # %%
-# The genes of the sparser model
-# ------------------------------
-# Each gene speaks for one or two classes.
+# Which gene speaks for which class
+# ---------------------------------
+# With ``Elements``, nearly every gene speaks for one class only.
 model = models["elements"]
 figure, ax = plt.subplots(figsize=(8, 4.6), layout="constrained")
 names = [f"gene {name.removeprefix('V')}" for name in train.features]

@@ -8,8 +8,8 @@ A penalty is a *shape*: what a unit of a given size costs. Its prox says what be
 # %%
 # What a size costs
 # -----------------
-# All start with about the same slope. Convex shapes go on charging; concave ones charge large
-# sizes little more than medium ones.
+# All start with about the same slope, but for Lq, whose slope at zero is infinite. Convex shapes
+# go on charging; concave ones charge large sizes little more than medium ones.
 import matplotlib.pyplot as plt
 import numpy as np
 

@@ -22,13 +22,21 @@ class Status(Enum):
 class Certificate:
     """How far from optimal a point can be.
 
-    value : the gap divided by the null objective where the problem is convex, else the largest
+    Attributes
+    ----------
+    value : float
+        The gap divided by the null objective where the problem is convex, else the largest
         violation divided by the largest gradient of the null model. ``holds`` means at most tol.
-    kind : "global" (convex), "coordinate-wise" (no single unit can improve) or "critical".
-    gap : duality gap in the unit of the objective, NaN where there is none.
-    violation : largest distance of minus the gradient to the subdifferential.
-    null_objective : objective of the model without features.
-    support : positions of the non-zero units.
+    kind : str
+        "global" (convex), "coordinate-wise" (no single unit can improve) or "critical".
+    gap : float
+        Duality gap in the unit of the objective, NaN where there is none.
+    violation : float
+        Largest distance of minus the gradient to the subdifferential.
+    objective, null_objective : float
+        Objective here, and of the model without features.
+    support : array of int
+        Positions of the non-zero units.
     """
 
     value: float
@@ -60,9 +68,13 @@ class Certificate:
 class Result:
     """The optimum of a :class:`Problem`.
 
-    coef : (p,), or (p, K) when the target has K columns or classes; for X as given.
-    intercept : float, or (K,).
-    history : one (seconds, certificate value) pair an outer iteration.
+    Attributes
+    ----------
+    coef : (p,), or (p, K) when the target has K columns or classes
+        For X as given.
+    intercept : float, or (K,)
+    history : list of (float, float)
+        One (seconds, certificate value) pair an outer iteration.
     """
 
     coef: np.ndarray

@@ -25,6 +25,14 @@ def _estimator(cls: type[T]) -> type[T]:
 class _Regressor(RegressorMixin, MultiOutputMixin):
     """A regressor that takes targets of several columns."""
 
+    score = SparseLinearModel.score
+
+
+class _Classifier(ClassifierMixin, families.Probabilities):
+    """A classifier with probabilities."""
+
+    score = SparseLinearModel.score
+
 
 @_estimator
 class Lasso(_Regressor, families.LassoFamily, FixedStrength):
@@ -238,9 +246,7 @@ class MultiTaskLassoCV(_Regressor, families.MultiTaskFamily, CrossValidated):
 
 
 @_estimator
-class SparseLogistic(
-    ClassifierMixin, families.Probabilities, families.LogisticFamily, FixedStrength
-):
+class SparseLogistic(_Classifier, families.LogisticFamily, FixedStrength):
     r"""Logistic regression, of two classes or more, that selects features.
 
     .. math:: \min_{w, b} \frac{1}{n} \sum_i \ell(x_i^\top w + b, y_i) + \Omega_\alpha(w)
@@ -273,9 +279,7 @@ class SparseLogistic(
 
 
 @_estimator
-class SparseLogisticCV(
-    ClassifierMixin, families.Probabilities, families.LogisticFamily, CrossValidated
-):
+class SparseLogisticCV(_Classifier, families.LogisticFamily, CrossValidated):
     """:class:`SparseLogistic` with the strength chosen by cross-validation or a criterion.
 
     Parameters
