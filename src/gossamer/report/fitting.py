@@ -147,7 +147,7 @@ def _folds(data: Data, asked: FitOptions) -> list[tuple[np.ndarray, np.ndarray]]
         asked.cv, asked.seed, classes=data.loss.classifies, groups=groups is not None
     )
     with warnings.catch_warnings():
-        # a class of fewer rows than folds is missing among the rows of some folds, never in training
+        # a class of fewer rows than folds is not held out by every fold, but trained by all
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
         return list(splitter.split(data.train.X, y, groups))
 

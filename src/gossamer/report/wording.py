@@ -13,7 +13,7 @@ CRITERIA = {
     "cross-validated {score}",
     "aic": "smallest Akaike information criterion (AIC)",
     "bic": "smallest Bayesian information criterion (BIC)",
-    "given": "given by the user",
+    "given": "strength asked for",
     "ebic": "smallest extended Bayesian information criterion (EBIC)",
 }
 
