@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.optimize import lsq_linear
 
 from gossamer.core.loss import Loss
 from gossamer.core.penalty import prox_of_form
@@ -77,7 +78,7 @@ def _duality_gap(
     penalty, s = problem.penalty, problem.sample_weight
     free = penalty.free(w.shape)
     if free.any():
-        u = _orthogonal_to_free(problem, u, free)
+        u = _feasible_for_free(problem, u, free)
         gradient = problem.design.rmatvec(u * s[:, None])
     theta = np.where(free, 0.0, -gradient)
     scale = penalty.dual_scale(theta)
@@ -89,18 +90,29 @@ def _duality_gap(
     return max(objective - dual, 0.0) if np.isfinite(dual) else np.inf
 
 
-def _orthogonal_to_free(problem: Problem, u: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """``u`` projected so that unpenalised columns have zero gradient, as dual points must."""
+def _feasible_for_free(problem: Problem, u: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """The nearest dual point for which unpenalised columns have the gradient they must.
+
+    Zero, or nonnegative where the coefficient cannot be negative.
+    """
     root = np.sqrt(problem.sample_weight)[:, None]
-    projected = u.copy()
+    form = problem.penalty.unit_form(free.shape)
+    signed = form is not None and form.nonnegative
+    feasible = u.copy()
     for k in range(u.shape[1]):
         block = problem.design.columns(np.flatnonzero(free[:, k]))
         block = block.toarray() if hasattr(block, "toarray") else block
+        top = np.full(block.shape[1], 0.0 if signed else np.inf)
         if problem.fit_intercept:
             block = np.column_stack([block, np.ones(len(block))])
-        fitted = np.linalg.lstsq(root * block, root[:, 0] * u[:, k], rcond=None)[0]
-        projected[:, k] -= block @ fitted
-    return projected
+            top = np.append(top, np.inf)
+        left, right = root * block, root[:, 0] * u[:, k]
+        if signed:
+            fitted = lsq_linear(left, right, (-np.inf, top), method="bvls").x
+        else:
+            fitted = np.linalg.lstsq(left, right, rcond=None)[0]
+        feasible[:, k] -= block @ fitted
+    return feasible
 
 
 def _relative_violation(problem: Problem, violation: float) -> float:
@@ -121,7 +133,8 @@ def _single_unit_moves(
     h = problem.loss.curvature(z, problem.y) * problem.sample_weight[:, None]
     bound = problem.design.weighted_squares(h)
     curvature = np.bincount(form.units.labels, bound.ravel(), form.units.count)
-    curvature = np.maximum(curvature, np.finfo(float).tiny)
+    # rounding of a dead column must not look like curvature, of either sign
+    curvature = np.maximum(curvature, 1e-14 * curvature.max(initial=0.0) + 1e-100)
     at = form.units.spread(curvature).reshape(w.shape)
     moved = (prox_of_form(form, w - slopes / at, 1 / curvature) - w) * at
     return form.units.norms(moved)
@@ -159,7 +172,9 @@ def optimal_intercept(
 def _newton_step(
     loss: Loss, z: np.ndarray, y: np.ndarray, s: np.ndarray, slope: np.ndarray
 ) -> np.ndarray:
-    floor = 1e-12 + 1e-3 * np.abs(slope)
+    # a step is at most a thousand times the size of what the loss compares
+    reach = 1.0 + np.abs(y).max(initial=0.0) + np.abs(z).max(initial=0.0)
+    floor = 1e-12 + 1e-3 * np.abs(slope) / reach
     if not loss.coupled:
         return slope / np.maximum(s @ loss.curvature(z, y), floor)
     p = loss.mean(z)

@@ -88,7 +88,7 @@ class Penalty(ABC):
         return None
 
     def free(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Mask of the coefficients without any penalty or sign constraint."""
+        """Mask of the coefficients without any penalty (their sign may be constrained)."""
         return np.zeros(shape, dtype=bool)
 
     def __add__(self, other: Penalty) -> Penalty:
@@ -252,8 +252,6 @@ class UnitPenalty(Penalty):
 
     def free(self, shape: tuple[int, ...]) -> np.ndarray:
         form = self.unit_form(shape)
-        if self.nonnegative:
-            return np.zeros(shape, dtype=bool)
         at_infinity = self.shape_value(np.full(1, HUGE), self.par)[0]
         return form.units.spread(form.weights * at_infinity == 0).reshape(shape)
 

@@ -146,9 +146,10 @@ class Problem:
     @cached_property
     def null_gradient(self) -> np.ndarray:
         """(p, K) gradient of the loss at the null model, in working coordinates."""
-        z = self.linear(np.zeros(self.shape), self.null_intercept)
-        u = self.loss.gradient(z, self.y) * self.sample_weight[:, None]
-        gradient = self.design.rmatvec(u)
+        with np.errstate(invalid="ignore", over="ignore"):  # of an X that is refused below
+            z = self.linear(np.zeros(self.shape), self.null_intercept)
+            u = self.loss.gradient(z, self.y) * self.sample_weight[:, None]
+            gradient = self.design.rmatvec(u)
         if not np.isfinite(gradient).all():
             validation.check_finite(self.X)
         return gradient

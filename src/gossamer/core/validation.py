@@ -22,6 +22,7 @@ def design_matrix(X: Any) -> Any:
         return X
     if sparse.issparse(X):
         X = sparse.csc_array(X)
+        _refuse_complex(X.dtype)
         if X.dtype not in (np.float32, np.float64):
             X = X.astype(float)
         X.sum_duplicates()
@@ -30,6 +31,11 @@ def design_matrix(X: Any) -> Any:
     if 0 in X.shape:
         raise ValueError(f"X is empty, shape {X.shape}: at least one row and one column needed.")
     return X
+
+
+def _refuse_complex(dtype: np.dtype) -> None:
+    if dtype.kind == "c":
+        raise ValueError("X is complex: only real numbers are supported.")
 
 
 def _dense(X: Any) -> np.ndarray:
@@ -41,8 +47,7 @@ def _dense(X: Any) -> np.ndarray:
         )
     if array.dtype in (np.float32, np.float64):
         return array
-    if array.dtype.kind == "c":
-        raise ValueError("X is complex: only real numbers are supported.")
+    _refuse_complex(array.dtype)
     try:
         return array.astype(float)
     except (TypeError, ValueError) as error:

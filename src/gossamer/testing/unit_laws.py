@@ -84,7 +84,7 @@ def zero_weight_is_unpenalised(penalty: UnitPenalty) -> None:
         hold(penalty.free((_P,)).sum() == 3, free=penalty.free((_P,)))
     signed = replace(penalty, nonnegative=True)
     close(signed.prox(v, 5.0)[inside], np.maximum(v[inside], 0))
-    hold(not signed.free((_P,)).any(), free=signed.free((_P,)))
+    hold((signed.free((_P,)) == penalty.free((_P,))).all(), free=signed.free((_P,)))
 
 
 def group_prox_beats_search(penalty: UnitPenalty) -> None:
