@@ -79,6 +79,10 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
                 np.lib.format.write_array(buffer, array, allow_pickle=False)
                 archive.writestr(f"arrays/{i}.npy", buffer.getvalue())
         os.chmod(name, 0o666 & ~_umask())  # mkstemp lets nobody else read
+        # the mode an ordinary new file gets; a temporary one is private
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
         os.replace(name, target)
     except BaseException:
         FilePath(name).unlink(missing_ok=True)

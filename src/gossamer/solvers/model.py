@@ -136,17 +136,20 @@ class Block:
         )  # fmt: skip
 
     def _coupled_gram_model(self, gradient: np.ndarray, h: np.ndarray, chance: np.ndarray) -> Model:
-        working, s = self.working, self.problem.sample_weight
-        m = working.size
-        gram = np.empty((m, m))
-        at = [np.flatnonzero(working.output == k) for k in range(chance.shape[1])]
-        for k, rows in enumerate(at):
-            for other, columns in enumerate(at[: k + 1]):
-                same = k == other
-                curving = s * chance[:, k] * (same - chance[:, other]) + same * h[:, k]
-                part = self._gram_of(curving, working.feature[rows], working.feature[columns])
-                gram[np.ix_(rows, columns)] = part
-                gram[np.ix_(columns, rows)] = part.T
+        """The Gram matrix of coordinates: ``sum_i s_i a_ic a_id (same_cd p_ic - p_ic p_id)``."""
+        working, s = self.working, self.problem.sample_weight[:, None]
+        m, output = working.size, working.output
+        same = output[:, None] == output[None, :]
+        if self.is_sparse:
+            a = self.columns[:, working.feature] * self.scale[working.feature]
+            likely = a * chance[:, output]
+            gram = ((likely * s + a * h[:, output]).T @ a).toarray() * same
+            gram -= ((likely * s).T @ likely).toarray()
+        else:
+            a = self.columns[:, working.feature]
+            likely = a * chance[:, output]
+            gram = ((likely * s + a * h[:, output]).T @ a) * same
+            gram -= (likely * s).T @ likely
         state = gradient[working.feature, working.output][None, :].copy()
         return Model(
             (gram,), stores.gram_dot, stores.gram_axpy, state, np.arange(m, dtype=np.int32),
