@@ -71,15 +71,8 @@ def _fit(options: argparse.Namespace) -> int:
     folder = _writable(options.output)
     own = {"table", "target", "output", "action", "given", "quiet", "verbose", "debug", "command"}
     asked = {name: value for name, value in vars(options).items() if name not in own}
-    show = sys.stderr.isatty() and not options.quiet
-    fitted = fit_table(
-        options.table,
-        options.target,
-        **asked,
-        progress=show,
-        command=["gossamer", *options.given],
-    )
-    return _finish(fitted, folder, options)
+    asked |= {"progress": _watched(options), "command": ["gossamer", *options.given]}
+    return _finish(fit_table(options.table, options.target, **asked), folder, options)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -88,9 +81,8 @@ def _demo(options: argparse.Namespace) -> int:
 
     folder = _writable(options.output)
     train, test = khan()
-    show = sys.stderr.isatty() and not options.quiet
     command = ["gossamer", *options.given]
-    fitted = fit_table(train, TARGET, test=test, progress=show, command=command)
+    fitted = fit_table(train, TARGET, test=test, progress=_watched(options), command=command)
     return _finish(fitted, folder, options)
 
 
@@ -112,6 +104,11 @@ def _finish(fitted: Any, folder: Path, options: argparse.Namespace) -> int:
         _complain(f"certificate {facts['value']:.1e} misses the tolerance {facts['tol']:.1e}.")
         return NOT_CERTIFIED
     return OK
+
+
+def _watched(options: argparse.Namespace) -> bool:
+    """Whether somebody looks on and wants to see progress."""
+    return sys.stderr.isatty() and not options.quiet
 
 
 def _writable(folder: Path) -> Path:
@@ -154,8 +151,7 @@ def _warm(options: argparse.Namespace) -> int:
 
     begun = time.perf_counter()
     problems = tiny_problems(options.everything)
-    show = sys.stderr.isatty() and not options.quiet
-    with progress(len(problems), "compiling", enabled=show) as advance:
+    with progress(len(problems), "compiling", enabled=_watched(options)) as advance:
         for problem in problems:
             problem.solve()
             advance()
@@ -275,6 +271,11 @@ def _add_fit(fit: _Parser) -> None:
         choices=("median", "mean"),
         default="error",
         help="fill missing values (default: refuse them); categories get the most frequent",
+    )
+    data.add_argument(
+        "--drop-missing",
+        action="store_true",
+        help="leave out rows with missing values (with --impute: only of the target)",
     )
     data.add_argument("--weights", metavar="COL", help="column of sample weights")
     data.add_argument("--offset", metavar="COL", help="column added to the linear prediction")

@@ -388,8 +388,8 @@ def _refuse_missing(table: Table) -> None:
         first = ", ".join(f"{name!r} ({count})" for name, count in list(missing.items())[:5])
         raise ValueError(
             f"values are missing (NaN) in {len(missing)} columns of {table.n_rows} rows: {first}. "
-            "Fill them with impute='median' or impute='mean', drop the rows with "
-            f"table.drop_missing(), or {_remedy(list(missing))}."
+            "Fill them with impute='median' or impute='mean' (--impute median), drop the rows with "
+            f"table.drop_missing() (--drop-missing), or {_remedy(list(missing))}."
         )
 
 

@@ -109,7 +109,7 @@ def _check_target(y: np.ndarray, name: str) -> None:
     if n_missing:
         raise ValueError(
             f"target {name!r} is missing in {n_missing} of {len(y)} rows: "
-            f"drop those rows, table.drop_missing([{name!r}])."
+            f"drop those rows, table.drop_missing([{name!r}]) (--drop-missing)."
         )
     if y.dtype.kind == "f" and np.isinf(y).any():
         raise ValueError(f"target {name!r} holds infinite values: replace or drop those rows.")

@@ -73,7 +73,7 @@ def split_table(table: Table, target: str, asked: FitOptions) -> Data:
         When the columns, the target or the rows do not suit what was asked, with the remedy.
     """
     roles = [name for name in (asked.weights, asked.offset, asked.group_column) if name]
-    used = table.drop(asked.drop)
+    used, n_dropped = _whole_rows(table.drop(asked.drop), target, asked)
     features, y = split_target(used, target)
     features = features.drop(roles)
     if not features.names:
@@ -98,6 +98,8 @@ def split_table(table: Table, target: str, asked: FitOptions) -> Data:
         test=_part(held_out, target, encoder, asked),
     )
     _check_classes(data)
+    if n_dropped:
+        data.notes.append(f"{counted(n_dropped, 'row')} with missing values left out.")
     data.notes.extend(_remarks(data, parts, held_out))
     return data
 
@@ -127,6 +129,16 @@ def choose_loss(asked: str, y: np.ndarray, target: str) -> tuple[Loss, str]:
         delta = 1.35 * _robust_deviation(np.asarray(y, dtype=float))
         return Huber(delta), f"{why}; errors beyond {delta:.3g} count linearly"
     return loss, why
+
+
+def _whole_rows(table: Table, target: str, asked: FitOptions) -> tuple[Table, int]:
+    """The rows to be used, and how many were left out for missing values."""
+    if not asked.drop_missing:
+        return table, 0
+    whole = table.drop_missing(None if asked.impute == "error" else [target])
+    if whole.n_rows == 0:
+        raise ValueError(f"every row of {table.source} has a missing value: use --impute instead.")
+    return whole, table.n_rows - whole.n_rows
 
 
 def _robust_deviation(y: np.ndarray) -> float:

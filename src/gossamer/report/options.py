@@ -47,6 +47,9 @@ class FitOptions:
         Columns to leave out.
     impute : {"error", "median", "mean"}
         What to do with missing values.
+    drop_missing : bool
+        Leave out rows with a missing value: in any column used, or where values are imputed in
+        the target alone.
     weights, offset, group_column : str, optional
         Columns with sample weights, with an offset of the linear prediction (log-exposure), and
         with groups of rows that stay together in folds and in the test set.
@@ -78,6 +81,7 @@ class FitOptions:
     standardise: bool = True
     drop: Sequence[str] = ()
     impute: str = "error"
+    drop_missing: bool = False
     weights: str | None = None
     offset: str | None = None
     group_column: str | None = None
