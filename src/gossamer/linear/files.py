@@ -78,7 +78,6 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
                 buffer = io.BytesIO()
                 np.lib.format.write_array(buffer, array, allow_pickle=False)
                 archive.writestr(f"arrays/{i}.npy", buffer.getvalue())
-        os.chmod(name, 0o666 & ~_umask())  # mkstemp lets nobody else read
         # the mode an ordinary new file gets; a temporary one is private
         mask = os.umask(0)
         os.umask(mask)
@@ -87,13 +86,6 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     except BaseException:
         FilePath(name).unlink(missing_ok=True)
         raise
-
-
-def _umask() -> int:
-    """The permissions that new files of this process lack; it can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def load(path: str | os.PathLike[str]) -> Any:
