@@ -49,7 +49,17 @@ def own_names(room: str) -> list[str]:
 ROOMS = re.findall(r"^ +(gossamer\.\w+)$", (DOCS / "api.md").read_text(), flags=re.MULTILINE)
 
 autosummary_generate = True
-autosummary_context = {"own_names": {room: own_names(room) for room in ROOMS}}
+autosummary_context = {
+    "own_names": {room: own_names(room) for room in ROOMS},
+    # the constructor's arguments stand with the class; scikit-learn documents its own methods
+    "foreign_methods": [
+        "__init__",
+        "get_params",
+        "set_params",
+        "get_metadata_routing",
+        "set_output",
+    ],
+}
 autodoc_typehints = "signature"
 numpydoc_show_class_members = False
 
