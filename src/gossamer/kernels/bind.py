@@ -9,6 +9,7 @@ formula is never served stale, and a user's penalty runs at the speed of a built
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 import stat
 import tempfile
@@ -43,7 +44,8 @@ def bind(kernel: Callable, **formulas: Callable) -> Callable:
     kernel : function
         Plain loops over arrays, which numba can compile.
     **formulas : functions
-        Each replaces the global of that name in the kernel; formulas may use each other's names.
+        Each replaces the global of that name in the kernel. Formulas may use each other's names,
+        and call plain functions of their own module.
 
     Returns
     -------
@@ -60,6 +62,9 @@ def bind(kernel: Callable, **formulas: Callable) -> Callable:
     >>> bind(total, term=lambda t: t * t)(np.array([1.0, 2.0]))
     5.0
     """
+    for name, formula in formulas.items():
+        if not isinstance(formula, FunctionType):
+            raise TypeError(f"formula {name} must be a plain Python function, got {formula!r}.")
     return _bind(kernel, tuple(sorted(formulas.items())))
 
 
@@ -70,7 +75,7 @@ def _bind(kernel: FunctionType, formulas: tuple[tuple[str, FunctionType], ...]) 
     for name, formula in sorted(
         formulas, key=lambda f: len(_names(f[1].__code__) & dict(formulas).keys())
     ):
-        bound[name] = numba.njit(fastmath=_FASTMATH)(rebind(formula, dict(bound), _SCALAR_NUMPY))
+        bound[name] = _compiled(formula, bound)
     copy = rebind(kernel, bound, _SCALAR_NUMPY)
     digest = hashlib.sha256()
     for function in (kernel, *(formula for _, formula in formulas)):
@@ -79,8 +84,20 @@ def _bind(kernel: FunctionType, formulas: tuple[tuple[str, FunctionType], ...]) 
     return _compile(copy)
 
 
+def _compiled(formula: FunctionType, bound: dict[str, Any]) -> Callable:
+    """A formula compiled together with the plain functions that it calls."""
+    names = dict(bound)
+    for name in _names(formula.__code__) - bound.keys():
+        value = formula.__globals__.get(name)
+        if isinstance(value, FunctionType) and value is not formula:
+            names[name] = _compiled(value, {})
+    return numba.njit(fastmath=_FASTMATH)(rebind(formula, names, _SCALAR_NUMPY))
+
+
 def _compile(function: Callable) -> Callable:
-    compiler = numba.njit(cache=True, nogil=True, fastmath=_FASTMATH)
+    # what was typed into an interpreter has no file that a cache could be kept for
+    has_file = Path(inspect.getfile(function)).exists()
+    compiler = numba.njit(cache=has_file, nogil=True, fastmath=_FASTMATH)
     try:
         return compiler(function)
     except RuntimeError:
@@ -132,6 +149,8 @@ def _digest(function: FunctionType, digest: Any, seen: set[int]) -> None:
         value = getattr(value, "py_func", value)
         if isinstance(value, FunctionType):
             _digest(value, digest, seen)
+        elif isinstance(value, np.ndarray | np.generic):
+            digest.update(f"{name}={value.dtype}{value.shape}".encode() + value.tobytes())
         elif isinstance(value, bool | int | float | str | tuple):
             digest.update(f"{name}={value!r}".encode())
 
