@@ -64,7 +64,7 @@ def with_value(array: np.ndarray, value: float) -> np.ndarray:
         (gs.LassoCV(cv=[([], np.arange(30))]), ValueError, r"without training"),
         (gs.LassoCV(alphas=[0.1, -1]), ValueError, r"alphas must be finite numbers >= 0"),
         (gs.LassoCV(alphas=[]), ValueError, r"alphas must be .* at least one"),
-        (gs.LassoCV(n_alphas=0), ValueError, r"n_alphas must be >= 1, got 0"),
+        (gs.LassoCV(n_alphas=0), ValueError, r"n_alphas must be a whole number >= 1, got 0"),
         (gs.LassoCV(alpha_min_ratio=2.0), ValueError, r"alpha_min_ratio must be .*got 2.0"),
         (gs.LassoCV(selection="cv"), ValueError, r"selection must be one of min, 1se, .*'cv'"),
         (gs.SparseModel(loss="quadratic"), TypeError, r"loss must be a Loss .*'quadratic'"),

@@ -21,6 +21,7 @@ import numpy as np
 from gossamer.core.registry import STRUCTURES
 from gossamer.core.structure import Structure
 from gossamer.core.units import Units
+from gossamer.core.validation import finite_number, float_array
 
 # stands for "just above zero" and "at infinity" where a formula is evaluated in the limit
 TINY, HUGE = 1e-290, 1e100
@@ -139,13 +140,11 @@ class UnitPenalty(Penalty):
     # -- construction --------------------------------------------------------------------------
     def __post_init__(self) -> None:
         name = type(self).__name__
-        for parameter, value in zip(self._parameters(), self.par, strict=True):
-            if not np.isfinite(value):
-                raise ValueError(f"{name}: {parameter} must be finite, got {value}.")
-        if self.strength < 0:
-            raise ValueError(f"{name}: strength must be >= 0, got {self.strength}.")
+        for parameter in self._parameters():
+            minimum = 0.0 if parameter == "strength" else -np.inf
+            finite_number(getattr(self, parameter), f"{name}: {parameter}", minimum)
         if self.weights is not None:
-            weights = np.asarray(self.weights, dtype=float)
+            weights = float_array(self.weights, f"{name}: weights")
             if weights.ndim != 1 or not np.isfinite(weights).all() or (weights < 0).any():
                 raise ValueError(
                     f"{name}: weights must be a 1-D array of finite numbers >= 0, one a unit; "
@@ -252,8 +251,8 @@ class UnitPenalty(Penalty):
 
     def free(self, shape: tuple[int, ...]) -> np.ndarray:
         form = self.unit_form(shape)
-        at_infinity = self.shape_value(np.full(1, HUGE), self.par)[0]
-        return form.units.spread(form.weights * at_infinity == 0).reshape(shape)
+        at_one = self.shape_value(np.ones(1), self.par)[0]
+        return form.units.spread((form.weights == 0) | (at_one == 0)).reshape(shape)
 
     def _dual_sizes(self, z: np.ndarray) -> tuple[UnitForm, np.ndarray]:
         z = np.asarray(z, dtype=float)

@@ -10,6 +10,7 @@ import numpy as np
 
 from gossamer.core.errors import ConvergenceWarning, UnsupportedProblem
 from gossamer.core.result import Result, Status
+from gossamer.core.validation import finite_number
 
 if TYPE_CHECKING:
     from gossamer.core.problem import Problem
@@ -47,12 +48,11 @@ class Solver(ABC):
                 f"{type(self).__name__} cannot solve this problem: {reason}. "
                 "Omit solver= to let gossamer choose."
             )
-        if not (np.isfinite(tol) and tol >= 0):
-            raise ValueError(f"tol must be a finite number >= 0, got {tol}.")
+        tol = finite_number(tol, "tol", 0.0)
         if max_iter < 1:
             raise ValueError(f"max_iter must be >= 1, got {max_iter}.")
         w, b = problem.start(w0, intercept0)
-        result = self.run(problem, w, b, float(tol), int(max_iter))
+        result = self.run(problem, w, b, tol, int(max_iter))
         if result.status is not Status.CONVERGED:
             warn_unconverged(result)
         return result

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator
+
+
+def finite_number(value: Any, name: str, minimum: float = -np.inf) -> float:
+    """``value`` as a float; raises unless it is a finite number of at least ``minimum``."""
+    if not isinstance(value, Real) or not np.isfinite(float(value)) or value < minimum:
+        bound = "" if minimum == -np.inf else f" >= {minimum:g}"
+        raise ValueError(f"{name} must be a finite number{bound}, got {value!r}.")
+    return float(value)
+
+
+def float_array(value: Any, name: str) -> np.ndarray:
+    """``value`` as a float64 array, or an error that names it."""
+    try:
+        return np.asarray(value, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be numbers, got {value!r}.") from error
 
 
 def feature_names_of(X: Any) -> list[str] | None:

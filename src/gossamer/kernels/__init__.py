@@ -7,9 +7,9 @@ import gc
 _collecting = gc.isenabled()
 gc.disable()
 try:
-    from gossamer.kernels.bind import bind
+    from gossamer.kernels.bind import bind, cache_folder
 finally:
     if _collecting:
         gc.enable()
 
-__all__ = ["bind"]
+__all__ = ["bind", "cache_folder"]

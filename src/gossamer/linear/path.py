@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from gossamer.core.errors import ConvergenceWarning
 from gossamer.core.problem import Problem
 from gossamer.core.result import Certificate, Result, Status
+from gossamer.core.validation import float_array
 
 # share of the null objective below which a model fits the data so well that weaker penalties
 # are of no use (glmnet's rule)
@@ -42,7 +44,7 @@ class Path:
 
 def decreasing(alphas: Any) -> np.ndarray:
     """Strengths the user gave, from the largest down."""
-    grid = np.sort(np.asarray(alphas, dtype=float).ravel())[::-1]
+    grid = np.sort(float_array(alphas, "alphas").ravel())[::-1]
     if grid.size == 0 or not np.isfinite(grid).all() or grid[-1] < 0:
         raise ValueError(f"alphas must be finite numbers >= 0, at least one, got {alphas!r}.")
     return grid
@@ -50,8 +52,8 @@ def decreasing(alphas: Any) -> np.ndarray:
 
 def strength_grid(problem: Problem, n: int, ratio: float) -> np.ndarray:
     """``n`` strengths, geometric from the null model's down to ``ratio`` times that."""
-    if n < 1:
-        raise ValueError(f"n_alphas must be >= 1, got {n}.")
+    if not isinstance(n, Integral) or n < 1:
+        raise ValueError(f"n_alphas must be a whole number >= 1, got {n!r}.")
     if not 0 < ratio < 1:
         raise ValueError(f"alpha_min_ratio must be in (0, 1), got {ratio}.")
     largest = problem.strength_max()

@@ -27,6 +27,10 @@ class Poisson(Loss):
         y = single_target(y, "Poisson")
         if (y < 0).any():
             raise ValueError(f"y must be >= 0 for the Poisson loss, got {y.min()}.")
+        if not y.any():
+            raise ValueError(
+                "y is zero everywhere: the optimal rate is zero, which no finite coefficients give."
+            )
         return y
 
     def value(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -16,6 +16,8 @@ def choose(problem: Problem, name: str = "auto") -> Solver:
     UnsupportedProblem
         When every solver refuses; the message holds each one's reason.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"solver must be a name or a Solver, got {name!r}.")
     if name != "auto":
         return SOLVERS[name]()
     reasons = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,10 @@ class Groups(Structure):
         names: list[Any] = []
         if isinstance(groups, Mapping):
             names, groups = list(groups), list(groups.values())
+        if not isinstance(groups, Iterable) or isinstance(groups, str):
+            raise TypeError(
+                f"groups must be labels, lists of members or a mapping, got {groups!r}."
+            )
         groups = list(groups)
         if not groups:
             raise ValueError("groups is empty: give one label per feature, or lists of members.")
