@@ -134,7 +134,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         kinds = {n: "categorical" if n in chosen else k for n, k in table.kinds.items()}
         _refuse_unusable(table, kinds)
         if self.impute == "error":
-            _refuse_missing(table)
+            refuse_missing(table)
         plain = [name for name, kind in kinds.items() if kind != "categorical"]
         fills = dict(zip(plain, self._fills(_numbers(table, plain), plain, kinds), strict=True))
         self.columns_ = [
@@ -156,7 +156,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         table = self._table(X, reset=False)
         if self.impute == "error":
-            _refuse_missing(table)
+            refuse_missing(table)
         widths = [len(c.output_names("")) for c in self.columns_]
         starts = np.cumsum([0, *widths])
         at = [j for j, c in enumerate(self.columns_) if c.kind != "categorical"]
@@ -382,9 +382,9 @@ def _refuse_unusable(table: Table, kinds: dict[str, str]) -> None:
         )
 
 
-def _refuse_missing(table: Table) -> None:
-    missing = table.missing()
-    if missing:
+def refuse_missing(table: Table) -> None:
+    """Raise when a value is missing, saying where and what to do."""
+    if missing := table.missing():
         first = ", ".join(f"{name!r} ({count})" for name, count in list(missing.items())[:5])
         raise ValueError(
             f"values are missing (NaN) in {len(missing)} columns of {table.n_rows} rows: {first}. "

@@ -334,7 +334,9 @@ def _require(names: Iterable[str], known: Sequence[str], source: str) -> list[st
     names, present = list(names), set(known)
     unknown = [name for name in names if name not in present]
     if unknown:
-        close = difflib.get_close_matches(str(unknown[0]), known[:10_000], n=3)
+        spelled = {name.casefold(): name for name in known[:10_000]}
+        close = difflib.get_close_matches(str(unknown[0]).casefold(), spelled, n=3)
+        close = [spelled[name] for name in close]
         hint = f"did you mean {listing(close)}?" if close else f"it has {listing(known)}."
         raise ValueError(f"{source} has no column {listing(unknown)}: {hint}")
     return names

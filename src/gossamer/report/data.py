@@ -12,7 +12,7 @@ import numpy as np
 
 from gossamer.core.loss import Loss
 from gossamer.core.registry import LOSSES
-from gossamer.linear.encode import TableEncoder
+from gossamer.linear.encode import TableEncoder, refuse_missing
 from gossamer.linear.splits import hold_out
 from gossamer.linear.table import Table, as_table, read_table
 from gossamer.linear.table_model import unseen_levels
@@ -78,6 +78,8 @@ def split_table(table: Table, target: str, asked: FitOptions) -> Data:
     features = features.drop(roles)
     if not features.names:
         raise ValueError(f"{table.source} has no feature left beside {listing([target, *roles])}.")
+    if asked.impute == "error":
+        refuse_missing(features)
     loss, why = choose_loss(asked.loss, y, target)
     if asked.test is None:
         groups = _labels(used, asked.group_column)
@@ -225,11 +227,9 @@ def _remarks(data: Data, train: Table, test: Table) -> Iterable[str]:
         if first.setdefault(key := X[:, j].tobytes(), int(j)) != j
     ]
     if same:
-        pairs = f"{same[0][1]!s} = {same[0][0]!s}"
-        yield (
-            f"{counted(len(same), 'column')} repeat an earlier one ({pairs}"
-            f"{', ...' if len(same) > 1 else ''}): which of the two is selected is arbitrary."
-        )
+        which = f"{same[0][1]!s} = {same[0][0]!s}{', ...' if len(same) > 1 else ''}"
+        what = "1 column repeats" if len(same) == 1 else f"{len(same):,} columns repeat"
+        yield f"{what} an earlier one ({which}): which of the two is selected is arbitrary."
     if running := [name for name in train.names if _is_running_number(train, name)]:
         which = listing(running, 3)
         yield f"Column {which} numbers the rows: leave it out (--drop) if it is an identifier."
