@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except KeyboardInterrupt:
-        _complain("interrupted before there was a model: nothing was written.")
+        _complain("interrupted before all files were written.")
         return INTERRUPTED
     except (UsageError, ValueError, OSError, ImportError) as error:
         if debug:

@@ -179,7 +179,7 @@ def test_interrupted_before_there_is_a_model(
 ) -> None:
     monkeypatch.setattr(Problem, "solve", interrupt_after(20, Problem.solve))
     run = fit(table("regression"))
-    refused(run, "nothing was written", code=130)
+    refused(run, "before all files were written", code=130)
     assert not list((run.folder / "out").iterdir())
 
 

@@ -124,9 +124,7 @@ def _penalty_words(fit: Fit, asked: FitOptions) -> str:
     penalty = fit.problem.penalty
     structure = getattr(penalty, "on", None)
     n_groups = len(getattr(structure, "names", ()))
-    what = f"{n_groups:,} groups of features" if n_groups else "single features"
-    if n_groups:
-        what += ", weighted by the root of their size"
+    what = f"{n_groups:,} groups (weight: root of size)" if n_groups else "single features"
     names = [n for n in ("l1_ratio", "gamma", "q", "epsilon") if hasattr(penalty, n)]
     given = ", ".join(f"{name} = {getattr(penalty, name):.3g}" for name in names)
     units = "standardised" if asked.standardise else "not standardised"
