@@ -234,8 +234,8 @@ def _add_fit(fit: _Parser) -> None:
     model.add_argument(
         "--groups",
         metavar="HOW",
-        help="columns selected together: categorical, prefix, prefix:SEPARATORS, or a .json or "
-        ".toml file of group: columns; indicators of a category always are",
+        help="features selected together: categorical (the indicators of a column; so do the "
+        "others), prefix, prefix:SEPARATORS, or a .json or .toml file of groups of columns",
     )
     model.add_argument(
         "--standardise",
