@@ -191,7 +191,8 @@ class _Search:
         A cycle's gain is quadratic in the violations it leaves, the gap is linear in them.
         """
         null = self.problem.null_objective if self.problem.null_objective > 0 else 1.0
-        aim = self.precision * max(self.tol, 0.01 * min(value, 1.0), 1e-16)
+        value = min(value, 1.0)
+        aim = self.precision * max(self.tol, 0.01 * value, 1e-16)
         return null * max(aim, 0.0 if is_all else 0.1 * value) ** 2
 
     def _minimise_quadratic(
@@ -214,7 +215,8 @@ class _Search:
         z = problem.linear(w, b)
         local = working.gather(w, b)
         objective = problem.mean_loss(z) + working.penalty(local)
-        damping, inner = 0.0, target
+        # the first models are far from the loss: solving them exactly would be lost work
+        damping, inner = 0.0, max(target, 1e-4 * abs(objective))
         for _ in range(_MAX_MODELS):
             h = loss.curvature(z, y)
             # keeps the model strictly convex where the loss is flat, and damps it when asked
@@ -229,13 +231,17 @@ class _Search:
             descend(model, working, target_point, inner, _MAX_CYCLES, self.newton)
             change = target_point - local
             gain = float(gradient @ change) + working.penalty(target_point) - working.penalty(local)
-            if abs(gain) <= _ROUNDING * abs(objective):
+            is_tiny = abs(gain) <= _ROUNDING * abs(objective)
+            if (is_tiny or -gain <= target) and inner > target:
+                inner = target
+                continue
+            if is_tiny:
                 # too small for a line search to see: the model's word is taken
                 local = target_point
                 break
             if -gain <= target:
                 break
-            inner = min(inner, -1e-4 * gain)
+            inner = max(target, min(inner, -1e-4 * gain))
             step, value = self._line_search(block, z, local, change, objective, gain)
             if step == 0.0:
                 damping = max(10 * damping, 1.0)
