@@ -67,6 +67,12 @@ def test_unpenalised_and_nonnegative(rng):
         assert Problem(X, target, loss, penalty).solve(tol=1e-9).certificate.holds
 
 
+def test_an_unpenalised_unit_held_by_its_sign_hides_no_violator():
+    """Cases in which one was taken into the working set instead of a unit that violates."""
+    for case in list(cases(459))[390::68]:
+        assert case.problem.solve(tol=1e-8).certificate.holds, case
+
+
 @pytest.mark.parametrize(
     "penalty", [MCP(0.1), Lq(0.05), MCP(0.1, on=Groups(np.arange(12) // 3))], ids=repr
 )

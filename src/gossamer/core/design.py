@@ -54,11 +54,6 @@ class Design:
         """(p,) weighted column means of X as given."""
         return self._transpose_times(self.sample_weight[:, None])[:, 0]
 
-    @cached_property
-    def has_canonical_indices(self) -> bool:
-        """Whether a sparse X fits 32-bit indices, as kernels need."""
-        return self.is_sparse and max(self.X.shape) < 2**32
-
     def _deviations(self, intercept: bool) -> np.ndarray:
         squares = self.weighted_squares(self.sample_weight[:, None])[:, 0]
         if intercept and self.center is None:

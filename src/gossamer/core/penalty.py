@@ -57,7 +57,7 @@ class Penalty(ABC):
         """Omega(w)."""
 
     @abstractmethod
-    def prox(self, v: np.ndarray, step: float) -> np.ndarray:
+    def prox(self, v: np.ndarray, step: float | np.ndarray) -> np.ndarray:
         """A global minimiser of ``|w - v|^2 / (2 step) + Omega(w)``."""
 
     @abstractmethod
@@ -98,8 +98,24 @@ class Penalty(ABC):
         return add(self, other)
 
 
+class SplitPenalty(Penalty):
+    """A penalty that splits by unit: its prox and subdifferential follow from its form."""
+
+    @abstractmethod
+    def unit_form(self, shape: tuple[int, ...]) -> UnitForm:
+        """The form block solvers use."""
+
+    def prox(self, v: np.ndarray, step: float | np.ndarray) -> np.ndarray:
+        v = np.asarray(v, dtype=float)
+        return prox_of_form(self.unit_form(v.shape), v, step)
+
+    def subdiff_distance(self, w: np.ndarray, grad: np.ndarray) -> np.ndarray:
+        w = np.asarray(w, dtype=float)
+        return distance_of_form(self.unit_form(w.shape), w, np.asarray(grad, dtype=float))
+
+
 @dataclass(frozen=True, eq=False)
-class UnitPenalty(Penalty):
+class UnitPenalty(SplitPenalty):
     """A scalar shape on the units of a structure. Subclasses are frozen dataclasses.
 
     A subclass declares its parameters (``strength`` first) as fields and writes the formulas
@@ -118,22 +134,22 @@ class UnitPenalty(Penalty):
 
     # -- the formulas of a subclass ------------------------------------------------------------
     @staticmethod
-    def shape_value(t, par):  # type: ignore[no-untyped-def]
+    def shape_value(t, par):
         """The shape at t >= 0."""
         raise NotImplementedError
 
     @staticmethod
-    def shape_prox(v, step, par):  # type: ignore[no-untyped-def]
+    def shape_prox(v, step, par):
         """A global minimiser over t of ``(t - v)^2 / (2 step) + shape(|t|)``."""
         raise NotImplementedError
 
     @staticmethod
-    def shape_dist(t, g, par):  # type: ignore[no-untyped-def]
+    def shape_dist(t, g, par):
         """Distance from ``-g`` to the subdifferential of ``shape(|.|)`` at t."""
         raise NotImplementedError
 
     @staticmethod
-    def shape_conjugate(s, par):  # type: ignore[no-untyped-def]
+    def shape_conjugate(s, par):
         """Conjugate of ``shape(|.|)`` at s >= 0, infinite outside its domain (convex only)."""
         raise NotImplementedError
 
@@ -192,14 +208,6 @@ class UnitPenalty(Penalty):
             return np.inf
         form = self.unit_form(w.shape)
         return float(form.weights @ self.shape_value(form.units.norms(w), self.par))
-
-    def prox(self, v: np.ndarray, step: float | np.ndarray) -> np.ndarray:
-        v = np.asarray(v, dtype=float)
-        return prox_of_form(self.unit_form(v.shape), v, step)
-
-    def subdiff_distance(self, w: np.ndarray, grad: np.ndarray) -> np.ndarray:
-        w = np.asarray(w, dtype=float)
-        return distance_of_form(self.unit_form(w.shape), w, np.asarray(grad, dtype=float))
 
     def conjugate(self, z: np.ndarray) -> float:
         form, sizes = self._dual_sizes(z)
@@ -305,7 +313,9 @@ def pulls_of_form(form: UnitForm, grad: np.ndarray) -> np.ndarray:
     if form.inner is not None:
         pull = np.sign(pull) * np.maximum(np.abs(pull) - form.inner, 0.0)
     sizes = form.units.norms(np.maximum(pull, 0.0) if form.nonnegative else pull)
-    return np.divide(sizes, form.weights, out=np.full_like(sizes, np.inf), where=form.weights > 0)
+    # nothing holds an unpenalised unit at zero, unless its sign does
+    unpenalised = np.where(sizes > 0, np.inf, 0.0)
+    return np.divide(sizes, form.weights, out=unpenalised, where=form.weights > 0)
 
 
 def distance_of_form(form: UnitForm, w: np.ndarray, grad: np.ndarray) -> np.ndarray:

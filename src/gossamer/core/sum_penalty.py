@@ -10,20 +10,13 @@ import numpy as np
 
 from gossamer.core.errors import UnsupportedProblem
 from gossamer.core.loss import ROUNDING
-from gossamer.core.penalty import (
-    HUGE,
-    Penalty,
-    UnitForm,
-    UnitPenalty,
-    distance_of_form,
-    prox_of_form,
-)
+from gossamer.core.penalty import HUGE, Penalty, SplitPenalty, UnitForm, UnitPenalty
 
 _BISECTIONS = 60
 
 
 @dataclass(frozen=True, repr=False)
-class SumPenalty(Penalty):
+class SumPenalty(SplitPenalty):
     """``inner + outer``: an L1 on elements plus any shape on units.
 
     Built by adding two penalties: ``L1(0.1) + L1(0.2, on=Groups(groups))`` is the sparse-group
@@ -70,14 +63,6 @@ class SumPenalty(Penalty):
 
     def value(self, w: np.ndarray) -> float:
         return self.inner.value(w) + self.outer.value(w)
-
-    def prox(self, v: np.ndarray, step: float | np.ndarray) -> np.ndarray:
-        v = np.asarray(v, dtype=float)
-        return prox_of_form(self.unit_form(v.shape), v, step)
-
-    def subdiff_distance(self, w: np.ndarray, grad: np.ndarray) -> np.ndarray:
-        w = np.asarray(w, dtype=float)
-        return distance_of_form(self.unit_form(w.shape), w, np.asarray(grad, dtype=float))
 
     def conjugate(self, z: np.ndarray) -> float:
         form, z = self._signed(z)

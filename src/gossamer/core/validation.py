@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
@@ -126,11 +125,3 @@ def offsets(offset: Any, shape: tuple[int, int]) -> np.ndarray | None:
     if not np.isfinite(array).all():
         raise ValueError("offset contains NaN or inf.")
     return np.broadcast_to(array, shape)
-
-
-def check_same_columns(expected: Sequence[str], given: Sequence[str]) -> None:
-    """Raise when two lists of column names differ, naming the difference."""
-    missing = [name for name in expected if name not in set(given)]
-    extra = [name for name in given if name not in set(expected)]
-    if missing or extra:
-        raise ValueError(f"columns differ: missing {missing[:5]}, not seen in fit {extra[:5]}.")

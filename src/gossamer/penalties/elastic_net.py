@@ -45,25 +45,25 @@ class ElasticNet(UnitPenalty):
             raise ValueError(f"ElasticNet: l1_ratio must be in [0, 1], got {self.l1_ratio}.")
 
     @staticmethod
-    def shape_value(t, par):  # type: ignore[no-untyped-def]
+    def shape_value(t, par):
         strength, l1_ratio = par
         return strength * (l1_ratio * np.abs(t) + 0.5 * (1.0 - l1_ratio) * t * t)
 
     @staticmethod
-    def shape_prox(v, step, par):  # type: ignore[no-untyped-def]
+    def shape_prox(v, step, par):
         strength, l1_ratio = par
         shrunk = np.maximum(np.abs(v) - strength * l1_ratio * step, 0.0)
         return np.sign(v) * shrunk / (1.0 + strength * (1.0 - l1_ratio) * step)
 
     @staticmethod
-    def shape_dist(t, g, par):  # type: ignore[no-untyped-def]
+    def shape_dist(t, g, par):
         strength, l1_ratio = par
         at_zero = np.maximum(np.abs(g) - strength * l1_ratio, 0.0)
         slope = strength * (l1_ratio * np.sign(t) + (1.0 - l1_ratio) * t)
         return np.where(t == 0, at_zero, np.abs(g + slope))
 
     @staticmethod
-    def shape_conjugate(s, par):  # type: ignore[no-untyped-def]
+    def shape_conjugate(s, par):
         strength, l1_ratio = par
         ridge = strength * (1.0 - l1_ratio)
         beyond = np.maximum(np.abs(s) - strength * l1_ratio, 0.0)

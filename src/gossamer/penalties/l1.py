@@ -43,23 +43,23 @@ class L1(UnitPenalty):
     homogeneous = True
 
     @staticmethod
-    def shape_value(t, par):  # type: ignore[no-untyped-def]
+    def shape_value(t, par):
         (strength,) = par
         return strength * np.abs(t)
 
     @staticmethod
-    def shape_prox(v, step, par):  # type: ignore[no-untyped-def]
+    def shape_prox(v, step, par):
         (strength,) = par
         return np.sign(v) * np.maximum(np.abs(v) - strength * step, 0.0)
 
     @staticmethod
-    def shape_dist(t, g, par):  # type: ignore[no-untyped-def]
+    def shape_dist(t, g, par):
         (strength,) = par
         at_zero = np.maximum(np.abs(g) - strength, 0.0)
         return np.where(t == 0, at_zero, np.abs(g + strength * np.sign(t)))
 
     @staticmethod
-    def shape_conjugate(s, par):  # type: ignore[no-untyped-def]
+    def shape_conjugate(s, par):
         (strength,) = par
         # a relative slack of rounding size keeps a dual point scaled to the boundary feasible
         return np.where(np.abs(s) <= strength * (1 + 1e-12), 0.0, np.inf)

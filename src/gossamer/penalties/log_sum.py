@@ -41,12 +41,12 @@ class LogSum(UnitPenalty):
             raise ValueError(f"LogSum: epsilon must be > 0, got {self.epsilon}.")
 
     @staticmethod
-    def shape_value(t, par):  # type: ignore[no-untyped-def]
+    def shape_value(t, par):
         strength, epsilon = par
         return strength * np.log1p(np.abs(t) / epsilon)
 
     @staticmethod
-    def shape_prox(v, step, par):  # type: ignore[no-untyped-def]
+    def shape_prox(v, step, par):
         strength, epsilon = par
         size = np.abs(v)
         # stationary points solve (t - size)(epsilon + t) + step strength = 0; the larger root
@@ -60,7 +60,7 @@ class LogSum(UnitPenalty):
         return np.sign(v) * np.where(better, root, 0.0)
 
     @staticmethod
-    def shape_dist(t, g, par):  # type: ignore[no-untyped-def]
+    def shape_dist(t, g, par):
         strength, epsilon = par
         slope = strength / (epsilon + np.abs(t))
         at_zero = np.maximum(np.abs(g) - strength / epsilon, 0.0)

@@ -46,12 +46,12 @@ class Lq(UnitPenalty):
             raise ValueError(f"Lq: q must be strictly between 0 and 1, got {self.q}; q = 1 is L1.")
 
     @staticmethod
-    def shape_value(t, par):  # type: ignore[no-untyped-def]
+    def shape_value(t, par):
         strength, q = par
         return strength * np.abs(t) ** q
 
     @staticmethod
-    def shape_prox(v, step, par):  # type: ignore[no-untyped-def]
+    def shape_prox(v, step, par):
         strength, q = par
         size = np.abs(v)
         scale = step * strength
@@ -70,7 +70,7 @@ class Lq(UnitPenalty):
         return np.sign(v) * np.where(alive, t, 0.0)
 
     @staticmethod
-    def shape_dist(t, g, par):  # type: ignore[no-untyped-def]
+    def shape_dist(t, g, par):
         strength, q = par
         size = np.maximum(np.abs(t), 1e-290)
         slope = strength * q * size ** (q - 1.0)

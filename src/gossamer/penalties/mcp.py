@@ -43,13 +43,13 @@ class MCP(UnitPenalty):
             raise ValueError(f"MCP: gamma must be > 0, got {self.gamma}.")
 
     @staticmethod
-    def shape_value(t, par):  # type: ignore[no-untyped-def]
+    def shape_value(t, par):
         strength, gamma = par
         size = np.minimum(np.abs(t), gamma * strength)
         return strength * size - size * size / (2.0 * gamma)
 
     @staticmethod
-    def shape_prox(v, step, par):  # type: ignore[no-untyped-def]
+    def shape_prox(v, step, par):
         strength, gamma = par
         size = np.abs(v)
         # firm threshold while (t - v)^2 / (2 step) outweighs the concavity, hard threshold beyond
@@ -60,7 +60,7 @@ class MCP(UnitPenalty):
         return np.sign(v) * np.where(curved > 0, np.minimum(firm, size), hard)
 
     @staticmethod
-    def shape_dist(t, g, par):  # type: ignore[no-untyped-def]
+    def shape_dist(t, g, par):
         strength, gamma = par
         slope = np.maximum(strength - np.abs(t) / gamma, 0.0)
         at_zero = np.maximum(np.abs(g) - strength, 0.0)

@@ -43,14 +43,14 @@ class SCAD(UnitPenalty):
             raise ValueError(f"SCAD: gamma must be > 2, got {self.gamma}.")
 
     @staticmethod
-    def shape_value(t, par):  # type: ignore[no-untyped-def]
+    def shape_value(t, par):
         strength, gamma = par
         size = np.minimum(np.abs(t), gamma * strength)
         bend = np.maximum(size - strength, 0.0)
         return strength * size - bend * bend / (2.0 * (gamma - 1.0))
 
     @staticmethod
-    def shape_prox(v, step, par):  # type: ignore[no-untyped-def]
+    def shape_prox(v, step, par):
         strength, gamma = par
         size = np.abs(v)
         # one candidate per piece of the shape, each clipped to its piece: the best one wins,
@@ -64,7 +64,7 @@ class SCAD(UnitPenalty):
         middle = np.where(curved > 0, middle, linear)
         flat = np.maximum(size, gamma * strength)
 
-        def cost(t):  # type: ignore[no-untyped-def]
+        def cost(t):
             capped = np.minimum(t, gamma * strength)
             bend = np.maximum(capped - strength, 0.0)
             shape = strength * capped - bend * bend / (2.0 * (gamma - 1.0))
@@ -75,7 +75,7 @@ class SCAD(UnitPenalty):
         return np.sign(v) * best
 
     @staticmethod
-    def shape_dist(t, g, par):  # type: ignore[no-untyped-def]
+    def shape_dist(t, g, par):
         strength, gamma = par
         size = np.abs(t)
         falling = np.maximum(gamma * strength - size, 0.0) / (gamma - 1.0)
