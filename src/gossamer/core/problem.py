@@ -85,6 +85,11 @@ class Problem:
         target = self.loss.encode(self.y)
         if len(target) != n:
             raise ValueError(f"y has {len(target)} samples, but X has {n}.")
+        if self.loss.classifies and self.fit_intercept and (target == target[0]).all():
+            raise ValueError(
+                "y has one class only: the intercept alone would be infinite. Give samples of at "
+                "least two classes."
+            )
         set_(self, "y", target)
         set_(self, "sample_weight", validation.normalised_weights(self.sample_weight, n))
         set_(self, "offset", validation.offsets(self.offset, target.shape))
