@@ -26,10 +26,10 @@ def _accepted(solver: Solver, count: int = _COUNT) -> Iterator[Case]:
             yield case
 
 
-def solves(solver: Solver, case: Case) -> Result:
+def solves(solver: Solver, case: Case, tol: float = _TOL) -> Result:
     """Solve a case and judge the result by explicit gradients and, if convex, by the optimum."""
     problem = case.problem
-    result = solver.solve(problem, tol=_TOL, max_iter=3000)
+    result = solver.solve(problem, tol=tol, max_iter=3000)
     certificate = result.certificate
     hold(certificate.holds and result.status is Status.CONVERGED, case=case, found=certificate)
     hold(certificate.kind in ("global", "coordinate-wise", "critical"), kind=certificate.kind)
@@ -44,13 +44,13 @@ def solves(solver: Solver, case: Case) -> Result:
     steepest = np.abs(problem.null_gradient).max()
     violation = problem.penalty.subdiff_distance(w, slopes).max()
     # the gap is quadratic in the violation
-    limit = (10 * np.sqrt(_TOL) if problem.penalty.convex else 2 * _TOL) * (1 + steepest)
+    limit = (10 * np.sqrt(tol) if problem.penalty.convex else 2 * tol) * (1 + steepest)
     hold(violation <= limit, case=case, violation=violation)
     hold(np.abs(slope).max() <= limit, case=case, slope=slope)
     if problem.penalty.convex:
         hold(certificate.kind == "global", case=case, kind=certificate.kind)
         least = explicit.optimum()
-        hold(objective <= least + 2 * _TOL * null, case=case, objective=objective, least=least)
+        hold(objective <= least + 2 * tol * null, case=case, objective=objective, least=least)
     return result
 
 
