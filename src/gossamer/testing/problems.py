@@ -64,10 +64,12 @@ def _problem(
     X[rng.random((_N, _P)) < 0.4] = 0.0
     y = _target(rng, loss, X)
     n_outputs = loss.encode(y).shape[1]
+    # all labels count: fewer could be separated, and flat penalties then have no optimum
+    least = 1 if loss.classifies else 0
     arguments = {
         "fit_intercept": options["fit_intercept"],
         "standardise": options["standardise"],
-        "sample_weight": rng.integers(0, 4, _N) if options["sample_weight"] else None,
+        "sample_weight": rng.integers(least, 4, _N) if options["sample_weight"] else None,
         "offset": 0.5 * rng.standard_normal(_N) if options["offset"] else None,
     }
     if loss.coupled:
