@@ -2,12 +2,14 @@
 
 import gc
 
-# Importing numba makes a few hundred thousand objects, all of them kept: looking for garbage among
-# them meanwhile takes about as long as making them.
+# Importing and starting numba makes a few hundred thousand objects, all of them kept: looking for
+# garbage among them meanwhile takes about as long as making them.
 _collecting = gc.isenabled()
 gc.disable()
 try:
-    from gossamer.kernels.bind import bind, cache_folder
+    from gossamer.kernels.bind import bind, cache_folder, start_compiler
+
+    start_compiler()
 finally:
     if _collecting:
         gc.enable()

@@ -106,6 +106,13 @@ def _compile(function: Callable) -> Callable:
         return compiler(function)
 
 
+def start_compiler() -> None:
+    """Have numba register its functions now, as it otherwise does at the first compiled call."""
+    if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+        _where.typingctx.refresh()
+        _where.targetctx.refresh()
+
+
 def cache_folder() -> Path | None:
     """Where compiled kernels are kept; None where numba compiles nothing."""
     stats = getattr(_compile(_private_folder), "stats", None)
