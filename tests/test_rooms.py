@@ -49,13 +49,13 @@ ONLY_IN = {
     "torch": {"nn", "features", "bayes", "transport", "runtime"},
 }
 
-# The single step down, taken at the moment of the call: `Problem.solve(solver="auto")` asks the
-# solvers which of them takes it. Nothing in core is built on a solver.
-EXCEPTIONS = {("core/problem.py", "solvers")}
+# The steps down, taken at the moment of the call: `Problem.solve(solver="auto")` asks the solvers
+# which of them takes it, and a large dense X is read by a compiled pass.
+EXCEPTIONS = {("core/problem.py", "solvers"), ("core/design.py", "kernels")}
 
-# One module reads the user's tables, and loads the reader only when such a table comes.
+# Two modules read the user's tables, and load the reader only when such a table comes.
 TABLE_PACKAGES = {"pandas", "polars", "pyarrow"}
-TABLE_MODULE = ("linear", "table")
+TABLE_MODULES = {("linear", "table"), ("linear", "batches")}
 
 
 def module_of(file: Path, package: Path) -> tuple[str, ...]:
@@ -101,8 +101,8 @@ def outside_breach(module: tuple[str, ...], name: str, lazy: bool) -> str | None
     top = name.partition(".")[0]
     if top in ONLY_IN and module[0] not in ONLY_IN[top]:
         return f"{module[0]} may not import {top}: only {sorted(ONLY_IN[top])} may"
-    if top in TABLE_PACKAGES and module[:2] != TABLE_MODULE:
-        return f"only {'/'.join(TABLE_MODULE)}.py may import {top}"
+    if top in TABLE_PACKAGES and module[:2] not in TABLE_MODULES:
+        return f"only {sorted('/'.join(names) + '.py' for names in TABLE_MODULES)} may import {top}"
     if top in TABLE_PACKAGES and not lazy:
         return f"{top} must be imported inside a function, or for types only"
     return None
@@ -134,7 +134,7 @@ def breaches_in(file: Path, package: Path) -> Iterator[str]:
     for node, name in imported(tree, (PACKAGE, *module[:-1])):
         if name == PACKAGE or name.startswith(PACKAGE + "."):
             target = name.removeprefix(PACKAGE).removeprefix(".")
-            lazy_exception = (where, target) in EXCEPTIONS and id(node) in late
+            lazy_exception = (where, target.split(".")[0]) in EXCEPTIONS and id(node) in late
             why = None if lazy_exception else room_breach(room, target)
         else:
             why = outside_breach((room, *module[1:]), name, lazy=id(node) in late)

@@ -120,9 +120,9 @@ def seconds_a_cycle(penalty: Any, rng: np.random.Generator, m: int = 1000) -> fl
     for _ in range(8):
         state, w = gradient[None, :].copy(), np.zeros(m)
         begun = time.process_time()
-        cycles, _ = kernel(
+        cycles, *_ = kernel(
             (gram,), state, w, place, np.zeros_like(place), np.diag(gram).copy(), np.ones(m),
-            np.full(m, -np.inf), penalty.par, 0.0, 20,
+            np.full(m, -np.inf), penalty.par, 0.0, np.empty((20, m)),
         )  # fmt: skip
         seconds.append((time.process_time() - begun) / cycles)
         assert 0 < np.count_nonzero(w) < m

@@ -16,6 +16,7 @@ from gossamer import cli
 from gossamer.core.problem import Problem
 from gossamer.linear import cv
 from gossamer.report import resampling
+from gossamer.solvers import ActiveSetNewton
 
 Tables = Callable[[str], pd.DataFrame]
 
@@ -177,7 +178,7 @@ def interrupt_after(calls: int, function: Callable[..., Any]) -> Callable[..., A
 def test_interrupted_before_there_is_a_model(
     fit: Any, table: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Problem, "solve", interrupt_after(20, Problem.solve))
+    monkeypatch.setattr(ActiveSetNewton, "run", interrupt_after(20, ActiveSetNewton.run))
     run = fit(table("regression"))
     refused(run, "before all files were written", code=130)
     assert not list((run.folder / "out").iterdir())

@@ -9,11 +9,13 @@ from scipy import sparse
 import gossamer.solvers.model as model_room
 from gossamer.core import Problem
 from gossamer.core.formula import rebind
+from gossamer.kernels import columns as stores
 from gossamer.kernels.descent import block_cycles, element_cycles
 from gossamer.losses import Huber, Logistic, Multinomial, Poisson, Quadratic
 from gossamer.penalties import L1, MCP, ElasticNet
+from gossamer.solvers.block import Block
 from gossamer.solvers.descend import descend
-from gossamer.solvers.model import Block
+from gossamer.solvers.working_columns import WorkingColumns
 from gossamer.solvers.working_units import WorkingUnits
 from gossamer.structures import Groups, Rows
 
@@ -30,27 +32,28 @@ def _model(problem, residual, monkeypatch):
     """The model of a problem at zero on all of its units, and an explicit matrix of it."""
     if residual:
         monkeypatch.setattr(model_room, "_MAX_GRAM", 0)
-        monkeypatch.setattr(model_room, "_MAX_SPARSE_GRAM", 0)
     loss, s, y = problem.loss, problem.sample_weight[:, None], problem.y
     form = problem.penalty.unit_form(problem.shape)
     explicit = problem.fit_intercept and not loss.is_quadratic
-    working = WorkingUnits.choose(form, np.arange(form.units.count), problem.shape[1], explicit)
+    columns = WorkingColumns(problem.design, explicit)
+    units = np.arange(form.units.count)
+    working = WorkingUnits.choose(form, units, problem.shape[1], columns)
     z = problem.linear(np.zeros(problem.shape), problem.null_intercept)
     # as the solver: implicit centring needs the exact curvature of the quadratic loss
     damping = 0.0 if loss.is_quadratic else 0.01
     h = np.broadcast_to(s * (damping + (0.0 if loss.coupled else loss.curvature(z, y))), z.shape)
     chance = loss.mean(z) if loss.coupled else None
-    model = Block(problem, working).model(s * loss.gradient(z, y), h, chance)
-    return model, working, _explicit(problem, working, z, h, chance)
+    model = Block(problem, columns, working).model(s * loss.gradient(z, y), h, chance)
+    return model, working, _explicit(problem, columns, working, z, h, chance)
 
 
-def _explicit(problem, working, z, h, chance):
+def _explicit(problem, columns, working, z, h, chance):
     """Gradient (m,) and matrix (m, m) of the quadratic model, written out."""
     X = problem.X.toarray() if sparse.issparse(problem.X) else problem.X
     design = problem.design
     X = X - (0.0 if design.center is None else design.center)
     X = X if design.scale is None else X / design.scale
-    X = np.column_stack([X[:, working.features], np.ones(N)])
+    X = np.column_stack([X, np.ones(N)])[:, columns.features]
     s, k = problem.sample_weight, z.shape[1]
     columns = [
         np.outer(X[:, j], np.arange(k) == o)
@@ -105,7 +108,10 @@ def _problem(name, store, rng):
 def test_steps_move_the_gradient_as_the_matrix_says(name, store, residual, rng, monkeypatch):
     problem = _problem(name, store, rng)
     model, working, (gradient, matrix) = _model(problem, residual, monkeypatch)
-    assert (model.gram is None) == residual
+    assert (model.axpy is not stores.gram_axpy) == residual
+    if model.gram_of is not None:
+        at = np.arange(0, working.size, 2)
+        np.testing.assert_allclose(model.gram_of(at), matrix[np.ix_(at, at)], atol=1e-11)
     close = {"rtol": 1e-9, "atol": 1e-11}
     np.testing.assert_allclose(model.gradient(), gradient, **close)
     # column by column, as kernels do: in plain Python
@@ -141,23 +147,24 @@ def test_compiled_cycles_equal_plain_python(name, rng, monkeypatch):
         w = np.zeros(working.size)
         single = (working.units.lengths == 1).all() and not working.inner.any()
         shared = (plain.columns, plain.state, w, plain.feature, plain.output)
-        limits = (working.lower, form.par, 0.0, 7)
+        trail = np.empty((7, working.size))
+        limits = (working.lower, form.par, 0.0)
         if single:
             kernel = rebind(element_cycles, names)
-            kernel(*shared, plain.curvature, working.weights, *limits)
+            kernel(*shared, plain.curvature, working.weights, *limits, trail)
         else:
             kernel = rebind(block_cycles, names)
             kernel(*shared, working.starts, plain.curvature, working.weights, working.inner,
-                   *limits, np.empty(working.size))  # fmt: skip
+                   *limits, np.empty(working.size), trail)  # fmt: skip
         found = np.zeros(working.size)
         # five cycles, a jump, and more: both end at the model's optimum
         descend(compiled, working, found, 1e-26, 5000, newton=False)
         for _ in range(300):
             if single:
-                kernel(*shared, plain.curvature, working.weights, *limits)
+                kernel(*shared, plain.curvature, working.weights, *limits, trail)
             else:
                 kernel(*shared, working.starts, plain.curvature, working.weights, working.inner,
-                       *limits, np.empty(working.size))  # fmt: skip
+                       *limits, np.empty(working.size), trail)  # fmt: skip
         np.testing.assert_allclose(found, w, atol=1e-7)
 
 
@@ -167,7 +174,6 @@ def test_residual_stores_reach_the_same_optimum(name, store, rng, monkeypatch):
     problem = _problem(name, store, rng)
     expected = problem.solve(tol=1e-10)
     monkeypatch.setattr(model_room, "_MAX_GRAM", 0)
-    monkeypatch.setattr(model_room, "_MAX_SPARSE_GRAM", 0)
     found = problem.solve(tol=1e-10)
     assert found.certificate.holds
     objective = expected.certificate.objective

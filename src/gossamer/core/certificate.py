@@ -9,7 +9,8 @@ import numpy as np
 from scipy.optimize import lsq_linear
 
 from gossamer.core.loss import Loss
-from gossamer.core.penalty import prox_of_form
+from gossamer.core.penalty import UnitForm, distance_of_form, prox_of_form, pulls_of_form
+from gossamer.core.point import Point
 from gossamer.core.result import Certificate
 
 if TYPE_CHECKING:
@@ -21,31 +22,27 @@ class Evaluation:
     """A certificate, with what a solver can use again."""
 
     certificate: Certificate
-    gradient: np.ndarray  # (p, K) of the mean loss
+    point: Point
     distances: np.ndarray  # (n_units,) violations, and moves that would improve a single unit
+    pulls: np.ndarray | None  # (n_units,) pull away from zero per weight, if the penalty splits
 
 
-def certify(
-    problem: Problem, w: np.ndarray, b: np.ndarray, tol: float, z: np.ndarray | None = None
-) -> Evaluation:
-    """Judge the working coordinates ``w``, ``b``; ``z`` is their prediction, if known.
-
-    One pass over X (``X.T @ u``) when the intercept is optimal, as solvers keep it.
-    """
-    penalty, design = problem.penalty, problem.design
-    z = problem.linear(w, b) if z is None else z
-    objective = problem.mean_loss(z) + penalty.value(w)
-    u = problem.loss.gradient(z, problem.y)
-    pull = problem.sample_weight @ u if problem.fit_intercept else np.zeros(w.shape[1])
-    gradient = design.rmatvec((u - pull) * problem.sample_weight[:, None])
-    slopes = gradient
-    if np.abs(pull).max() > 1e-10 * np.abs(u).max(initial=0.0):
-        slopes = design.rmatvec(u * problem.sample_weight[:, None])
-    distances = penalty.subdiff_distance(w, slopes)
-    violation = float(max(distances.max(initial=0.0), np.abs(pull).max()))
+def certify(problem: Problem, point: Point, tol: float) -> Evaluation:
+    """Judge a point: one pass over X, when its gradient is not known yet and its intercept is
+    optimal, as solvers keep it."""
+    penalty, w = problem.penalty, point.w
+    objective = point.loss + penalty.value(w)
+    form = penalty.unit_form(w.shape)
+    if form is None:
+        pulls, sizes = None, np.abs(w)
+        distances = penalty.subdiff_distance(w, point.gradient)
+    else:
+        pulls, sizes = pulls_of_form(form, point.gradient), form.units.norms(w)
+        distances = distance_of_form(form, w, point.gradient, pulls)
+    violation = float(max(distances.max(initial=0.0), np.abs(point.pull).max()))
 
     if penalty.convex:
-        gap = _duality_gap(problem, w, objective, u - pull, gradient)
+        gap = _duality_gap(problem, point, objective)
         null = problem.null_objective
         value = gap / null if null > 0 else gap
         kind = "global"
@@ -53,39 +50,35 @@ def certify(
         gap = np.nan
         value = _relative_violation(problem, violation)
         kind = "critical"
-        if value <= tol and not design.is_operator and penalty.unit_form(w.shape) is not None:
-            moves = _single_unit_moves(problem, w, z, slopes)
+        if value <= tol and not problem.design.is_operator and form is not None:
+            moves = _single_unit_moves(problem, point, form)
             still = _relative_violation(problem, float(moves.max(initial=0.0))) <= max(tol, 1e-12)
             kind = "coordinate-wise" if still else "critical"
             distances = distances if still else np.maximum(distances, moves)
-    units = penalty.unit_form(w.shape)
-    sizes = np.abs(np.ravel(w)) if units is None else units.units.norms(w)
     certificate = Certificate(
         value=value, tol=tol, kind=kind, gap=gap, violation=violation, objective=objective,
         null_objective=problem.null_objective, support=np.flatnonzero(sizes),
     )  # fmt: skip
-    return Evaluation(certificate, slopes, distances)
+    return Evaluation(certificate, point, distances, pulls)
 
 
-def _duality_gap(
-    problem: Problem, w: np.ndarray, objective: float, u: np.ndarray, gradient: np.ndarray
-) -> float:
-    """Objective minus the dual objective at the loss gradient ``u``, scaled to be feasible.
+def _duality_gap(problem: Problem, point: Point, objective: float) -> float:
+    """Objective minus the dual objective at the loss gradient, scaled to be feasible.
 
     The dual is ``- sum_i s_i [loss*(u_i) - o_i u_i] - Omega*(-X' S u)`` over u whose weighted sum
     vanishes where there is an intercept (Ndiaye, Fercoq, Gramfort and Salmon 2017).
     """
     penalty, s = problem.penalty, problem.sample_weight
-    free = penalty.free(w.shape)
+    free = penalty.free(point.w.shape)
+    u, gradient = point.residual - point.pull, point.dual_gradient
     if free.any():
         u = _feasible_for_free(problem, u, free)
-        gradient = problem.design.rmatvec(u * s[:, None])
-    theta = np.where(free, 0.0, -gradient)
-    scale = penalty.dual_scale(theta)
+        gradient = np.where(free, 0.0, problem.design.rmatvec(u * s[:, None]))
+    scale = penalty.dual_scale(-gradient)
     conjugate = problem.loss.conjugate(scale * u, problem.y)
     if problem.offset is not None:
         conjugate = conjugate - (scale * u * problem.offset).sum(axis=1)
-    dual = -float(s @ np.where(s > 0, conjugate, 0.0)) - penalty.conjugate(scale * theta)
+    dual = -float(s @ np.where(s > 0, conjugate, 0.0)) - penalty.conjugate(-scale * gradient)
     # rounding can push the difference of two equal numbers below zero
     return max(objective - dual, 0.0) if np.isfinite(dual) else np.inf
 
@@ -120,23 +113,23 @@ def _relative_violation(problem: Problem, violation: float) -> float:
     return violation / steepest if steepest > 0 else violation
 
 
-def _single_unit_moves(
-    problem: Problem, w: np.ndarray, z: np.ndarray, slopes: np.ndarray
-) -> np.ndarray:
+def _single_unit_moves(problem: Problem, point: Point, form: UnitForm) -> np.ndarray:
     """(n_units,) how far, in units of the gradient, each unit is from its own optimum.
 
     Under a quadratic bound of the loss along the unit, exact for single coefficients and the
     quadratic loss. Zero everywhere: no single unit can be improved.
     """
-    form = problem.penalty.unit_form(w.shape)
-    assert form is not None
-    h = problem.loss.curvature(z, problem.y) * problem.sample_weight[:, None]
-    bound = problem.design.weighted_squares(h)
+    w = point.w
+    if problem.loss.is_quadratic:
+        bound = np.broadcast_to(problem.design.squares, w.shape)
+    else:
+        h = problem.loss.curvature(point.z, problem.y) * problem.sample_weight[:, None]
+        bound = problem.design.weighted_squares(h)
     curvature = np.bincount(form.units.labels, bound.ravel(), form.units.count)
     # rounding of a dead column must not look like curvature, of either sign
     curvature = np.maximum(curvature, 1e-14 * curvature.max(initial=0.0) + 1e-100)
     at = form.units.spread(curvature).reshape(w.shape)
-    moved = (prox_of_form(form, w - slopes / at, 1 / curvature) - w) * at
+    moved = (prox_of_form(form, w - point.gradient / at, 1 / curvature) - w) * at
     return form.units.norms(moved)
 
 
@@ -154,7 +147,7 @@ def optimal_intercept(
     for _ in range(100):
         slope = s @ loss.gradient(z + b, y)
         step = _newton_step(loss, z + b, y, s, slope)
-        if loss.is_quadratic or abs(slope @ step) <= 1e-16 * max(abs(current), 1e-300):
+        if loss.is_quadratic or abs(slope @ step) <= 1e-12 * max(abs(current), 1e-300):
             # the loss cannot show a gain this small: the last step is taken on trust
             b = b - step
             break

@@ -15,6 +15,8 @@ from scipy.sparse.linalg import LinearOperator
 
 # columns converted to float64 at a time where X has another type
 _CHUNK = 256
+# entries of X from which loading a compiled pass pays, and rows beyond which BLAS is faster
+_LARGE, _LONG = 400_000, 4096
 
 
 class Design:
@@ -64,9 +66,19 @@ class Design:
         return np.where(constant, 1.0, np.sqrt(squares))
 
     def _transpose_times(self, u: np.ndarray) -> np.ndarray:
-        if self.is_operator or self.is_sparse or self.X.dtype == u.dtype:
+        if self.is_operator or self.is_sparse:
             return np.asarray(self.X.T @ u)
         product = np.empty((self.shape[1], u.shape[1]))
+        same = self.X.dtype == u.dtype
+        short = u.shape[1] == 1 and (self.shape[0] <= _LONG or not same)
+        if short and self.X.size > _LARGE and self.X.flags.f_contiguous:
+            from gossamer.kernels import bind, passes
+
+            run = bind(passes.transpose_times)
+            run(self.X, np.ascontiguousarray(u[:, 0]), product.ravel())
+            return product
+        if same:
+            return np.matmul(self.X.T, u, out=product)
         for columns in _chunks(self.shape[1]):
             product[columns] = self.X[:, columns].astype(float).T @ u
         return product
@@ -97,21 +109,28 @@ class Design:
                     product += block @ w[alive[at]]
         return product - self.center @ w if self.center is not None else product
 
+    @cached_property
+    def squares(self) -> np.ndarray:
+        """(p, 1) sums of squares of the working columns under the sample weights."""
+        return self.weighted_squares(self.sample_weight[:, None])
+
     def weighted_squares(self, h: np.ndarray) -> np.ndarray:
         """(p, K) weighted sums of squares ``sum_i h_ik x_ij^2`` of the working columns."""
+        if self.is_sparse:
+            return self._sparse_squares(h)
         squares = np.empty((self.shape[1], h.shape[1]))
         for at in _chunks(self.shape[1]):
-            block = self.columns(np.arange(self.shape[1])[at])
-            if self.is_sparse:
-                squares[at] = (block * block).T @ h
-                if self.center is not None:
-                    c = self.center[at, None]
-                    squares[at] += c * (c * h.sum(axis=0) - 2 * (block.T @ h))
-            else:
-                squares[at] = np.square(block).T @ h
-        if self.is_sparse and self.scale is not None:
-            squares /= self.scale[:, None] ** 2
+            squares[at] = np.square(self.columns(np.arange(self.shape[1])[at])).T @ h
         return squares
+
+    def _sparse_squares(self, h: np.ndarray) -> np.ndarray:
+        X = self.X
+        entries = np.square(X.data.astype(float))
+        squares = np.asarray(sparse.csc_array((entries, X.indices, X.indptr), X.shape).T @ h)
+        if self.center is not None:
+            c = self.center[:, None]
+            squares = squares + c * (c * h.sum(axis=0) - 2 * (X.T @ h))
+        return squares if self.scale is None else squares / self.scale[:, None] ** 2
 
     def columns(self, features: np.ndarray) -> np.ndarray | sparse.csc_array:
         """The chosen columns in float64: dense ones centred and scaled (Fortran order), sparse

@@ -45,6 +45,25 @@ class UnitForm:
     par: tuple[float, ...]
     elementwise: bool
 
+    @cached_property
+    def has_unit_weights(self) -> bool:
+        return bool((self.weights == 1).all())
+
+    @cached_property
+    def has_free(self) -> bool:
+        """Whether some unit has no penalty of its own."""
+        return bool((self.weights == 0).any())
+
+    def per_weight(self, sizes: np.ndarray) -> np.ndarray:
+        """(n_units,) sizes divided by the weights.
+
+        Infinite where nothing holds a unit at zero: without a weight, unless its size is zero.
+        """
+        if self.has_unit_weights:
+            return sizes
+        unpenalised = np.where(sizes > 0, np.inf, 0.0)
+        return np.divide(sizes, self.weights, out=unpenalised, where=self.weights > 0)
+
 
 class Penalty(ABC):
     """A function of the coefficients that makes them sparse. ``w`` has shape (p,) or (p, K)."""
@@ -186,6 +205,13 @@ class UnitPenalty(SplitPenalty):
         return self if structure is self.on else replace(self, on=structure)
 
     def unit_form(self, shape: tuple[int, ...]) -> UnitForm:
+        known: tuple | None = self.__dict__.get("_form")
+        if known is None or known[0] != shape:
+            known = (shape, self._make_form(shape))
+            object.__setattr__(self, "_form", known)
+        return known[1]
+
+    def _make_form(self, shape: tuple[int, ...]) -> UnitForm:
         units = self.on.units(shape)
         if self.weights is None:
             weights = np.ones(units.count)
@@ -207,21 +233,22 @@ class UnitPenalty(SplitPenalty):
         if self.nonnegative and (w < 0).any():
             return np.inf
         form = self.unit_form(w.shape)
-        return float(form.weights @ self.shape_value(form.units.norms(w), self.par))
+        sizes = form.units.norms(w)
+        alive = np.flatnonzero(sizes)
+        return float(form.weights[alive] @ self.shape_value(sizes[alive], self.par))
 
     def conjugate(self, z: np.ndarray) -> float:
         form, sizes = self._dual_sizes(z)
-        penalised = form.weights > 0
-        if (sizes[~penalised] > 0).any():
+        slopes = form.per_weight(sizes)
+        if form.has_free and np.isinf(slopes).any():
             return np.inf
-        weights = form.weights[penalised]
-        return float(weights @ self.shape_conjugate(sizes[penalised] / weights, self.par))
+        return float(form.weights @ self.shape_conjugate(slopes, self.par))
 
     def dual_scale(self, z: np.ndarray) -> float:
         form, sizes = self._dual_sizes(z)
-        radius = form.weights * self.shape_dist(np.full(1, HUGE), 0.0, self.par)
-        beyond = sizes > radius
-        return float((radius[beyond] / sizes[beyond]).min(initial=1.0))
+        steepest = form.per_weight(sizes).max(initial=0.0)
+        limit = float(self.shape_dist(np.full(1, HUGE), 0.0, self.par)[0])
+        return limit / float(steepest) if steepest > limit else 1.0
 
     def strength_max(self, grad0: np.ndarray) -> float:
         form, sizes = self._dual_sizes(-np.asarray(grad0, dtype=float))
@@ -260,6 +287,8 @@ class UnitPenalty(SplitPenalty):
     def free(self, shape: tuple[int, ...]) -> np.ndarray:
         form = self.unit_form(shape)
         at_one = self.shape_value(np.ones(1), self.par)[0]
+        if at_one > 0 and not form.has_free:
+            return np.zeros(shape, dtype=bool)
         return form.units.spread((form.weights == 0) | (at_one == 0)).reshape(shape)
 
     def _dual_sizes(self, z: np.ndarray) -> tuple[UnitForm, np.ndarray]:
@@ -309,30 +338,51 @@ def prox_of_form(form: UnitForm, v: np.ndarray, step: float | np.ndarray) -> np.
 
 def pulls_of_form(form: UnitForm, grad: np.ndarray) -> np.ndarray:
     """(n_units,) how hard minus the gradient pulls each unit away from zero, per unit weight."""
-    pull = -np.ravel(grad)
+    pull = np.ravel(grad)
+    if form.nonnegative:
+        pull = np.minimum(pull, 0.0)
     if form.inner is not None:
-        pull = np.sign(pull) * np.maximum(np.abs(pull) - form.inner, 0.0)
-    sizes = form.units.norms(np.maximum(pull, 0.0) if form.nonnegative else pull)
-    # nothing holds an unpenalised unit at zero, unless its sign does
-    unpenalised = np.where(sizes > 0, np.inf, 0.0)
-    return np.divide(sizes, form.weights, out=unpenalised, where=form.weights > 0)
+        pull = np.maximum(np.abs(pull) - form.inner, 0.0)
+    return form.per_weight(form.units.norms(pull))
 
 
-def distance_of_form(form: UnitForm, w: np.ndarray, grad: np.ndarray) -> np.ndarray:
-    """(n_units,) distance from ``-grad`` to the subdifferential at ``w``."""
-    w, g = np.ravel(w), np.ravel(grad)
-    sizes = form.units.norms(w)
-    slopes = form.weights * form.dist(np.maximum(sizes, TINY), 0.0, form.par)
-    alive = form.units.spread(sizes > 0)
-    direction = np.divide(w, form.units.spread(sizes), out=np.zeros_like(w), where=alive)
-    # part of the gradient that the smooth pull of an alive unit leaves over
-    rest = g + np.where(alive, form.units.spread(slopes) * direction, 0.0)
+def distance_of_form(
+    form: UnitForm, w: np.ndarray, grad: np.ndarray, pulls: np.ndarray | None = None
+) -> np.ndarray:
+    """(n_units,) distance from ``-grad`` to the subdifferential at ``w``.
+
+    ``pulls`` are what :func:`pulls_of_form` says of ``grad``, if known.
+    """
+    pulls = pulls_of_form(form, grad) if pulls is None else pulls
+    if form.has_free:
+        pulls = np.where(form.weights > 0, pulls, 0.0)
+    distances = form.dist(np.zeros_like(pulls), pulls, form.par)
+    if not form.has_unit_weights:
+        distances = form.weights * distances
+    # moving units, and unpenalised ones, are few: theirs coordinate by coordinate
+    units = np.flatnonzero((form.units.norms(w) > 0) | (form.weights == 0))
+    if units.size:
+        distances[units] = _distances_of(form, units, np.ravel(w), np.ravel(grad))
+    return distances
+
+
+def _distances_of(
+    form: UnitForm, chosen: np.ndarray, w: np.ndarray, grad: np.ndarray
+) -> np.ndarray:
+    """The distances of some units that are not zero, or have no weight."""
+    at, starts = form.units.positions(chosen)
+    units = Units(np.arange(len(at)), starts)
+    w, rest = w[at], grad[at]
+    sizes = units.norms(w)
+    slopes = form.weights[chosen] * form.dist(np.maximum(sizes, TINY), 0.0, form.par)
+    alive = units.spread(sizes > 0)
+    direction = np.divide(w, units.spread(sizes), out=np.zeros_like(w), where=alive)
+    # part of the gradient that the smooth pull of a unit leaves over
+    rest = rest + np.where(alive, units.spread(slopes) * direction, 0.0)
     if form.inner is not None:
-        shrunk = np.sign(rest) * np.maximum(np.abs(rest) - form.inner, 0.0)
-        rest = np.where(w != 0, rest + form.inner * np.sign(w), shrunk)
+        inner = form.inner[at]
+        shrunk = np.sign(rest) * np.maximum(np.abs(rest) - inner, 0.0)
+        rest = np.where(w != 0, rest + inner * np.sign(w), shrunk)
     if form.nonnegative:
         rest = np.where(w > 0, rest, np.minimum(rest, 0.0))
-    left = form.units.norms(rest)
-    positive = np.where(form.weights > 0, form.weights, 1.0)
-    at_zero = form.weights * form.dist(np.zeros_like(left), left / positive, form.par)
-    return np.where((sizes > 0) | (form.weights == 0), left, at_zero)
+    return units.norms(rest)

@@ -15,6 +15,7 @@ from gossamer.core.certificate import certify, optimal_intercept
 from gossamer.core.design import Design
 from gossamer.core.loss import Loss
 from gossamer.core.penalty import Penalty
+from gossamer.core.point import Point
 from gossamer.core.result import Certificate, Result
 from gossamer.core.solver import Solver
 
@@ -115,10 +116,15 @@ class Problem:
             intercept=self.fit_intercept,
         )  # fmt: skip
 
-    def start(self, w0: Any = None, intercept0: Any = None) -> tuple[np.ndarray, np.ndarray]:
-        """Working coordinates of a warm start, or of the null model."""
+    def start(self, w0: Any = None, intercept0: Any = None) -> Point:
+        """Where to start: the null model, or coefficients for X as given.
+
+        Also the null model where those are worse: from far off exponentials overflow.
+        """
+        # its gradient also shows a NaN in X before anything is spent on it
+        null = Point(self, np.zeros(self.shape), self.null_intercept, self.null_gradient)
         if w0 is None:
-            return np.zeros(self.shape), self.null_intercept.copy()
+            return null
         w = validation.coefficients(w0, self.shape, "w0")
         if not np.isfinite(w).all():
             raise ValueError("w0 contains NaN or inf.")
@@ -126,9 +132,13 @@ class Problem:
         if b.shape != (self.shape[1],):
             raise ValueError(f"intercept0 must have {self.shape[1]} entries, got {b.shape}.")
         w, b = self.design.to_working(w, b)
-        if intercept0 is None and self.fit_intercept:
-            b = self.best_intercept(self.design.matvec(w), b)
-        return w, b
+        with np.errstate(over="ignore", invalid="ignore"):
+            if intercept0 is None and self.fit_intercept:
+                b = self.best_intercept(self.design.matvec(w), b)
+            point = Point(self, w, b)
+            objective = point.loss + self.penalty.value(w)
+        worse = self.penalty.convex and objective > self.null_objective
+        return null if worse or not np.isfinite(objective) else point
 
     def linear(self, w: np.ndarray, b: np.ndarray) -> np.ndarray:
         """(n, K) prediction for working coordinates, offset included."""
@@ -177,23 +187,22 @@ class Problem:
 
     def objective(self, coef: np.ndarray, intercept: Any = 0.0) -> float:
         """Objective at coefficients for X as given."""
-        w, b = self._working(coef, intercept)
-        return self.mean_loss(self.linear(w, b)) + self.penalty.value(w)
+        point = self.point(coef, intercept)
+        return point.loss + self.penalty.value(point.w)
 
     def gradient(self, coef: np.ndarray, intercept: Any = 0.0) -> np.ndarray:
         """Gradient of the mean loss in the (working) coefficients, of their shape."""
-        w, b = self._working(coef, intercept)
-        u = self.loss.gradient(self.linear(w, b), self.y) * self.sample_weight[:, None]
-        return self.design.rmatvec(u).reshape(np.shape(coef))
+        return self.point(coef, intercept).gradient.reshape(np.shape(coef))
 
     def certificate(self, coef: np.ndarray, intercept: Any = 0.0, tol: float = 1e-6) -> Certificate:
         """How far from optimal coefficients and intercept (for X as given) can be."""
-        return certify(self, *self._working(coef, intercept), tol).certificate
+        return certify(self, self.point(coef, intercept), tol).certificate
 
-    def _working(self, coef: np.ndarray, intercept: Any) -> tuple[np.ndarray, np.ndarray]:
+    def point(self, coef: np.ndarray, intercept: Any = 0.0) -> Point:
+        """Coefficients and intercept for X as given, in working coordinates."""
         w = validation.coefficients(coef, self.shape, "coef")
         b = np.broadcast_to(np.ravel(intercept).astype(float), self.shape[1:])
-        return self.design.to_working(w, b)
+        return Point(self, *self.design.to_working(w, b))
 
     # -- variants and solving --------------------------------------------------------------------
     def with_penalty(self, penalty: Penalty) -> Problem:

@@ -14,7 +14,7 @@ class Status(Enum):
 
     CONVERGED = "the certificate meets the asked tolerance"
     MAX_ITER = "the iteration limit was reached before the tolerance"
-    STALLED = "no further progress is possible in floating point before the tolerance"
+    STALLED = "the solver made no further progress before the tolerance"
     INTERRUPTED = "interrupted by the user; the best point so far is returned"
 
 

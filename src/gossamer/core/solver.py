@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from gossamer.core.errors import ConvergenceWarning, UnsupportedProblem
-from gossamer.core.result import Result, Status
+from gossamer.core.point import Point
+from gossamer.core.result import Certificate, Result, Status
 from gossamer.core.validation import finite_number
 
 if TYPE_CHECKING:
     from gossamer.core.problem import Problem
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """Where a run ended. A path starts the next strength from ``point``."""
+
+    point: Point
+    certificate: Certificate
+    status: Status
+    n_iter: int
+    history: list[tuple[float, float]]
 
 
 class Solver(ABC):
@@ -27,10 +40,8 @@ class Solver(ABC):
         """Why this solver cannot solve ``problem``; ``None`` when it can."""
 
     @abstractmethod
-    def run(
-        self, problem: Problem, w: np.ndarray, b: np.ndarray, tol: float, max_iter: int
-    ) -> Result:
-        """Solve from the working coordinates ``w`` (p, K) and ``b`` (K,)."""
+    def run(self, problem: Problem, start: Point, tol: float, max_iter: int) -> Outcome:
+        """Solve from ``start``, in working coordinates."""
 
     def solve(
         self,
@@ -42,20 +53,32 @@ class Solver(ABC):
         max_iter: int = 1000,
     ) -> Result:
         """Solve ``problem`` from ``w0`` until its certificate's value is at most ``tol``."""
+        tol, max_iter = self.check(problem, tol, max_iter)
+        outcome = self.run(problem, problem.start(w0, intercept0), tol, max_iter)
+        result = self.conclude(problem, outcome)
+        if result.status is not Status.CONVERGED:
+            warn_unconverged(result)
+        return result
+
+    def check(self, problem: Problem, tol: float, max_iter: int) -> tuple[float, int]:
+        """The tolerance and the limit, if they make sense and this solver takes the problem."""
         reason = self.refuses(problem)
         if reason is not None:
             raise UnsupportedProblem(
                 f"{type(self).__name__} cannot solve this problem: {reason}. "
                 "Omit solver= to let gossamer choose."
             )
-        tol = finite_number(tol, "tol", 0.0)
         if max_iter < 1:
             raise ValueError(f"max_iter must be >= 1, got {max_iter}.")
-        w, b = problem.start(w0, intercept0)
-        result = self.run(problem, w, b, tol, int(max_iter))
-        if result.status is not Status.CONVERGED:
-            warn_unconverged(result)
-        return result
+        return finite_number(tol, "tol", 0.0), int(max_iter)
+
+    def conclude(self, problem: Problem, outcome: Outcome) -> Result:
+        """The result, for X as given."""
+        coef, intercept = problem.finish(outcome.point.w, outcome.point.b)
+        return Result(
+            coef, intercept, outcome.certificate, outcome.status, outcome.n_iter,
+            type(self).__name__, outcome.history,
+        )  # fmt: skip
 
 
 def warn_unconverged(result: Result) -> None:
@@ -63,7 +86,7 @@ def warn_unconverged(result: Result) -> None:
     certificate = result.certificate
     remedy = {
         Status.MAX_ITER: "Raise max_iter, or tol if this is close enough.",
-        Status.STALLED: "Raise tol: this is as far as the data's rounding allows.",
+        Status.STALLED: "Raise tol, or start from a nearby solution, as a path does.",
         Status.INTERRUPTED: "Pass coef and intercept as a warm start to go on.",
     }[result.status]
     warnings.warn(

@@ -147,6 +147,8 @@ def _digest(function: FunctionType, digest: Any, seen: set[int]) -> None:
     if id(function) in seen:
         return
     seen.add(id(function))
+    # what is read from the cache imports the module of every formula
+    digest.update(function.__module__.encode())
     _digest_code(function.__code__, digest)
     digest.update(repr(function.__defaults__).encode())
     for cell in function.__closure__ or ():

@@ -10,24 +10,25 @@ penalty's formula and a column store.
 import math
 
 
-def element_cycles(
-    columns, state, w, feature, output, curvature, weights, lower, par, tol, max_cycles
-):
-    """Cycle over single coefficients until none moves the objective by more than ``tol``.
+def element_cycles(columns, state, w, feature, output, curvature, weights, lower, par, tol, trail):
+    """Cycle over single coefficients until none moves the objective by more than ``tol``, at most
+    once for each row of ``trail``, which keeps the coefficients after each cycle. The first cycle
+    takes all, those after it the ones that are not zero.
 
     w : (m,) coefficients, updated in place, as is ``state``.
     feature, output : (m,) column and output of each coefficient.
     curvature : (m,) second derivative of the model along each; zero for a dead column.
     lower : (m,) bounds, minus infinity for none.
-    Returns the number of cycles done and the last cycle's largest ``curvature * move^2``.
+    Returns the number of cycles done, the first one's largest ``curvature * move^2``, and half
+    the sum of all of them, by which the objective fell at least.
     """
-    largest = 0.0
-    for cycle in range(max_cycles):
+    first = total = 0.0
+    for cycle in range(trail.shape[0]):
         largest = 0.0
         for c in range(w.size):
-            if curvature[c] == 0.0:
-                continue
             old = w[c]
+            if curvature[c] == 0.0 or (cycle > 0 and old == 0.0):
+                continue
             new = old - dot(columns, feature[c], output[c], state) / curvature[c]
             new = max(new, lower[c])
             if weights[c] > 0.0:
@@ -35,10 +36,15 @@ def element_cycles(
             if new != old:
                 axpy(columns, feature[c], output[c], new - old, state)
                 w[c] = new
-                largest = max(largest, curvature[c] * (new - old) ** 2)
+                gain = curvature[c] * (new - old) ** 2
+                largest = max(largest, gain)
+                total += 0.5 * gain
+        trail[cycle] = w
+        if cycle == 0:
+            first = largest
         if largest <= tol:
-            return cycle + 1, largest
-    return max_cycles, largest
+            return cycle + 1, first, total
+    return trail.shape[0], first, total
 
 
 def block_cycles(
@@ -54,8 +60,8 @@ def block_cycles(
     lower,
     par,
     tol,
-    max_cycles,
     trial,
+    trail,
 ):
     """Cycle over units of several coefficients; unit u is ``starts[u]:starts[u + 1]``.
 
@@ -63,11 +69,11 @@ def block_cycles(
     inner : (m,) soft thresholds inside the units, zero for none.
     trial : (m,) work space.
     """
-    largest = 0.0
-    for cycle in range(max_cycles):
+    first = total = 0.0
+    for cycle in range(trail.shape[0]):
         largest = 0.0
         for u in range(starts.size - 1):
-            if curvature[u] == 0.0:
+            if curvature[u] == 0.0 or (cycle > 0 and not w[starts[u] : starts[u + 1]].any()):
                 continue
             step = 1.0 / curvature[u]
             squares = 0.0
@@ -90,6 +96,10 @@ def block_cycles(
                     w[c] += delta
                     moved += delta * delta
             largest = max(largest, curvature[u] * moved)
+            total += 0.5 * curvature[u] * moved
+        trail[cycle] = w
+        if cycle == 0:
+            first = largest
         if largest <= tol:
-            return cycle + 1, largest
-    return max_cycles, largest
+            return cycle + 1, first, total
+    return trail.shape[0], first, total

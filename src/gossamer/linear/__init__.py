@@ -1,5 +1,6 @@
 """Estimators for tables, the scikit-learn way."""
 
+from gossamer.linear.batches import parquet_batches
 from gossamer.linear.encode import TableEncoder
 from gossamer.linear.estimators import (
     ElasticNet,
@@ -24,6 +25,7 @@ from gossamer.linear.estimators import (
     SparsePoissonCV,
 )
 from gossamer.linear.files import load, save
+from gossamer.linear.moments import Moments
 from gossamer.linear.path import Path
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "LassoCV",
     "MCPRegressor",
     "MCPRegressorCV",
+    "Moments",
     "MultiTaskLasso",
     "MultiTaskLassoCV",
     "Path",
@@ -50,5 +53,6 @@ __all__ = [
     "SparsePoissonCV",
     "TableEncoder",
     "load",
+    "parquet_batches",
     "save",
 ]

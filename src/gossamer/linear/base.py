@@ -26,7 +26,26 @@ from gossamer.core.penalty import Penalty
 from gossamer.core.problem import Problem
 from gossamer.core.result import Result
 from gossamer.core.validation import normalised_weights, offsets
+from gossamer.linear.moments import Moments, is_tall, moments_by_part
 from gossamer.linear.path import Path, decreasing, solve_path, strength_grid
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Data that an estimator has checked."""
+
+    X: Any
+    y: np.ndarray
+    sample_weight: np.ndarray | None
+    offset: Any
+
+    def moments(self) -> Moments:
+        """The moments of all rows."""
+        return Moments().update(self.X, self.y, self.sample_weight, offset=self.offset)
+
+    def moments_by_part(self, part_of: np.ndarray, n_parts: int) -> list[Moments]:
+        """The moments of parts of the rows, numbered by ``part_of``."""
+        return moments_by_part(self.X, self.y, self.sample_weight, self.offset, part_of, n_parts)
 
 
 @dataclass(eq=False, repr=False)
@@ -71,12 +90,22 @@ class SparseLinearModel(BaseEstimator):
         """The penalty of a given strength."""
 
     # -- from data to a problem --------------------------------------------------------------------
-    def _problem(self, X: Any, y: Any, sample_weight: Any, offset: Any, strength: float) -> Problem:
+    def _problem(
+        self, X: Any, y: Any, sample_weight: Any, offset: Any, strength: float, n_strengths: int = 1
+    ) -> Problem:
+        """The problem of the rows, stated with their moments where that is faster."""
+        rows = self._rows(X, y, sample_weight, offset)
+        if self._prefers_moments(rows, n_strengths):
+            return self._problem_of_moments(rows.moments(), strength)
+        return self._problem_of_rows(rows, strength)
+
+    def _rows(self, X: Any, y: Any, sample_weight: Any, offset: Any, *, reset: bool = True) -> Rows:
+        """The data, checked; ``reset`` forgets the features and the classes seen before."""
         numeric = not self._loss(2).classifies
         try:
             X, y = validate_data(
                 self, X, y, accept_sparse="csc", dtype=(np.float64, np.float32), multi_output=True,
-                y_numeric=numeric, ensure_min_samples=1,
+                y_numeric=numeric, ensure_min_samples=1, reset=reset,
             )  # fmt: skip
         except ValueError as error:
             if not str(error).startswith("could not convert"):
@@ -88,12 +117,34 @@ class SparseLinearModel(BaseEstimator):
         y = self._target(y)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        names = getattr(self, "feature_names_in_", None)
-        penalty = self._penalty(strength).resolve(None if names is None else list(names))
+        return Rows(X, y, sample_weight, offset)
+
+    def _has_moments(self) -> bool:
+        """Whether moments are all that the loss asks of the rows."""
+        return self._loss(2).is_quadratic
+
+    def _prefers_moments(self, rows: Rows, n_strengths: int) -> bool:
+        """Whether the moments of the rows are the faster way to so many solutions."""
+        if not isinstance(rows.X, np.ndarray) or not self._has_moments():
+            return False
+        n_columns = rows.X.shape[1] + rows.y.size // len(rows.y)
+        return is_tall(len(rows.y), n_columns, n_strengths)
+
+    def _problem_of_rows(self, rows: Rows, strength: float) -> Problem:
         return Problem(
-            X, y, self._loss(self._n_classes()), penalty, self.fit_intercept, sample_weight,
-            offset, self.standardise,
+            rows.X, rows.y, self._loss(self._n_classes()), self._resolved_penalty(strength),
+            self.fit_intercept, rows.sample_weight, rows.offset, self.standardise,
         )  # fmt: skip
+
+    def _problem_of_moments(self, moments: Moments, strength: float) -> Problem:
+        return moments.problem(
+            self._resolved_penalty(strength), fit_intercept=self.fit_intercept,
+            standardise=self.standardise,
+        )  # fmt: skip
+
+    def _resolved_penalty(self, strength: float) -> Penalty:
+        names = getattr(self, "feature_names_in_", None)
+        return self._penalty(strength).resolve(None if names is None else list(names))
 
     def _target(self, y: np.ndarray) -> np.ndarray:
         """The target as the loss takes it; remembers classes and the shape given."""
@@ -182,7 +233,8 @@ class SparseLinearModel(BaseEstimator):
             down to ``alpha_min_ratio`` times that, ending early where the data are fitted.
         """
         other = self.__class__(**self.get_params(deep=False))
-        problem = other._problem(X, y, sample_weight, offset, 1.0)
+        n_strengths = n_alphas if alphas is None else np.size(alphas)
+        problem = other._problem(X, y, sample_weight, offset, 1.0, n_strengths)
         return other._solve_path(problem, alphas, n_alphas, alpha_min_ratio)
 
     def _solve_path(

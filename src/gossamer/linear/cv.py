@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self, TypeAlias
+from numbers import Integral
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from joblib import Parallel, delayed
 from scipy.special import gammaln
 from sklearn.model_selection import check_cv
+from sklearn.utils.metaestimators import available_if
 
 from gossamer.core.errors import ConvergenceWarning
 from gossamer.core.problem import Problem
 from gossamer.core.result import Result, Status
-from gossamer.linear.base import SparseLinearModel
+from gossamer.linear.base import Rows, SparseLinearModel
+from gossamer.linear.batches import gather
+from gossamer.linear.folds import (
+    Fold,
+    FoldOfMoments,
+    FoldOfRows,
+    Split,
+    TrainingAndHeldOut,
+    moments_of_splits,
+)
+from gossamer.linear.moments import Moments, merged
 from gossamer.linear.path import Path, solve_along
 
 _CRITERIA = ("aic", "bic", "ebic")
-_Fold: TypeAlias = tuple[np.ndarray, ...]  # row numbers of training and of held-out samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +59,7 @@ class CVResult:
 class CrossValidated(SparseLinearModel):
     """Fits a path and chooses its strength.
 
-    A fold is the same X with all but its training samples weighted zero: nothing is copied, and
-    every fold standardises by its own training samples.
+    Every fold standardises by its own training samples, and X is not copied.
     """
 
     alphas: Any = field(default=None, kw_only=True)
@@ -92,12 +102,65 @@ class CrossValidated(SparseLinearModel):
             When interrupted before two folds are finished; later, those finished choose the
             strength, and a warning says so.
         """
+        self._check_selection()
+        rows = self._rows(X, y, sample_weight, offset)
+        splits = [] if self.selection in _CRITERIA else self._splits(rows, y, fold_groups)
+        n_strengths = self.n_alphas if self.alphas is None else np.size(self.alphas)
+        if self._prefers_moments(rows, n_strengths * (1 + len(splits))):
+            return self._choose_by_moments(*moments_of_splits(rows, splits), on_step or _nothing)
+        problem = self._problem_of_rows(rows, 1.0)
+        folds = [FoldOfRows(problem, split) for split in splits]
+        n_samples = int((problem.sample_weight > 0).sum())
+        return self._choose(problem, n_samples, folds, on_step or _nothing)
+
+    @available_if(SparseLinearModel._has_moments)
+    def fit_batches(
+        self, batches: Iterable[Any], *, on_step: Callable[[], object] | None = None
+    ) -> Self:
+        """Fit a path and choose a strength, from batches of which one is in memory at a time.
+
+        For the quadratic loss. Folds are made of every ``cv``-th row, ``cv`` being a number.
+
+        Parameters
+        ----------
+        batches : iterable of (X, y) or (X, y, sample_weight)
+            For example :func:`~gossamer.linear.parquet_batches`; read once. With ``verbose``, a
+            line is printed about each.
+        on_step : function, default None
+            As in ``fit``.
+        """
+        self._check_selection()
+        by_folds = self.selection not in _CRITERIA
+        if by_folds and not (isinstance(self.cv, Integral) and int(self.cv) >= 2):
+            raise ValueError(
+                f"cv must be a whole number >= 2 for batches, got {self.cv!r}: their rows are "
+                "dealt out to the folds in turn."
+            )
+        parts = gather(self, batches, self.cv if by_folds else 1)
+        if by_folds and not all(part.weight for part in parts):
+            raise ValueError(f"cv={self.cv} folds need a row of positive weight each.")
+        pairs = [
+            (merged(parts[:i] + parts[i + 1 :]), part) for i, part in enumerate(parts) if by_folds
+        ]
+        return self._choose_by_moments(merged(parts), pairs, on_step or _nothing)
+
+    def _check_selection(self) -> None:
         if self.selection not in self._selections:
             raise ValueError(
                 f"selection must be one of {', '.join(self._selections)}, got {self.selection!r}."
             )
-        problem = self._problem(X, y, sample_weight, offset, 1.0)
-        advance = on_step or _nothing
+
+    def _choose_by_moments(
+        self, total: Moments, pairs: list[TrainingAndHeldOut], advance: Callable[[], object]
+    ) -> Self:
+        problem = self._problem_of_moments(total, 1.0)
+        folds = [FoldOfMoments(problem, *pair) for pair in pairs]
+        return self._choose(problem, total.count, folds, advance)
+
+    def _choose(
+        self, problem: Problem, n_samples: int, folds: Sequence[Fold], advance: Callable[[], object]
+    ) -> Self:
+        """Solve along the path, choose a strength, keep the model at it."""
 
         def step_of_path(step: int, alpha: float, result: Result) -> None:
             self._report(step, alpha, result)
@@ -109,9 +172,9 @@ class CrossValidated(SparseLinearModel):
             problem, self.alphas, self.n_alphas, self.alpha_min_ratio, step_of_path
         )
         if self.selection in _CRITERIA:
-            results = _by_criterion(problem, path, self.selection)
+            results = _by_criterion(problem, n_samples, path, self.selection)
         else:
-            results = self._by_folds(problem, path, self._folds(problem, y, fold_groups), advance)
+            results = self._by_folds(problem, path, folds, advance)
         self.path_, self.cv_results_, self.alphas_ = path, results, path.alphas
         self.alpha_ = float(path.alphas[results.index])
         self.certificate_ = path.certificates[results.index]
@@ -120,9 +183,9 @@ class CrossValidated(SparseLinearModel):
         return self
 
     def _by_folds(
-        self, problem: Problem, path: Path, folds: list[_Fold], advance: Callable[[], object]
+        self, problem: Problem, path: Path, folds: Sequence[Fold], advance: Callable[[], object]
     ) -> CVResult:
-        curves = self._curves(problem, path.alphas, folds, advance)
+        curves = self._curves(path.alphas, folds, advance)
         if len(curves) < len(folds):
             warnings.warn(
                 f"interrupted: the strength was chosen by the first {len(curves)} of {len(folds)} "
@@ -132,7 +195,7 @@ class CrossValidated(SparseLinearModel):
             )
             folds = folds[: len(curves)]
         scores = np.array(curves).T
-        sizes = np.array([problem.sample_weight[held_out].sum() for _, held_out in folds])
+        sizes = np.array([fold.weight for fold in folds])
         share = sizes / sizes.sum()
         mean = scores @ share
         spread = np.sqrt(((scores - mean[:, None]) ** 2) @ share / max(len(folds) - 1, 1))
@@ -145,9 +208,8 @@ class CrossValidated(SparseLinearModel):
         )  # fmt: skip
 
     def _curves(
-        self, problem: Problem, alphas: np.ndarray, folds: list[_Fold],
-        advance: Callable[[], object],
-    ) -> list[np.ndarray]:  # fmt: skip
+        self, alphas: np.ndarray, folds: Sequence[Fold], advance: Callable[[], object]
+    ) -> list[np.ndarray]:
         """The curve of each fold; of the first ones, at least two, when interrupted."""
         stop = threading.Event()
         solving = {"solver": self.solver, "tol": self.tol, "max_iter": self.max_iter}
@@ -164,8 +226,7 @@ class CrossValidated(SparseLinearModel):
             warnings.simplefilter("ignore", ConvergenceWarning)
             # a generator keeps the curves that are finished when an interrupt comes
             work = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")(
-                delayed(_fold_curve)(problem, alphas, fold, step_of_fold, **solving)
-                for fold in folds
+                delayed(_fold_curve)(fold, alphas, step_of_fold, **solving) for fold in folds
             )
             try:
                 for curve in work:
@@ -176,18 +237,22 @@ class CrossValidated(SparseLinearModel):
                     raise
         return curves
 
-    def _folds(self, problem: Problem, y: Any, groups: Any) -> list[_Fold]:
+    def _splits(self, rows: Rows, y: Any, groups: Any) -> list[Split]:
         """Training and held-out samples of each fold, leaving out samples without weight."""
         y = np.asarray(y)
-        splitter = check_cv(self.cv, y, classifier=problem.loss.classifies)
-        splits = splitter.split(np.zeros((len(y), 1)), y, groups)
-        used = problem.sample_weight > 0
-        folds = [tuple(part[used[part]] for part in map(_positions, split)) for split in splits]
-        if not folds or any(len(part) == 0 for fold in folds for part in fold):
+        splitter = check_cv(self.cv, y, classifier=self._loss(2).classifies)
+        splits = [
+            tuple(map(_positions, split))
+            for split in splitter.split(np.zeros((len(y), 1)), y, groups)
+        ]
+        if rows.sample_weight is not None:
+            used = rows.sample_weight > 0
+            splits = [tuple(part[used[part]] for part in split) for split in splits]
+        if not splits or any(len(part) == 0 for split in splits for part in split):
             raise ValueError(
                 "cv has no folds, or a fold without training or without held-out samples."
             )
-        return folds
+        return splits
 
 
 def _positions(samples: Any) -> np.ndarray:
@@ -201,42 +266,29 @@ def _nothing() -> None:
 
 
 def _fold_curve(
-    problem: Problem, alphas: np.ndarray, fold: _Fold, advance: Callable[[], object],
-    **solving: Any,
-) -> np.ndarray:  # fmt: skip
+    fold: Fold, alphas: np.ndarray, advance: Callable[[], object], **solving: Any
+) -> np.ndarray:
     """(m,) mean loss of the held-out samples along the path."""
-    training, held_out = fold
-    weights = np.zeros(len(problem.sample_weight))
-    weights[training] = problem.sample_weight[training]
-    fitted = problem.with_weights(weights)
-    weights = problem.sample_weight[held_out] / problem.sample_weight[held_out].sum()
-    y = problem.y[held_out]
-    X = problem.X[held_out] if isinstance(problem.X, np.ndarray) else problem.X.tocsr()[held_out]
-    offset = 0.0 if problem.offset is None else problem.offset[held_out]
+    problem, held_out = fold.split()
     curve: list[float] = []
-    for result in solve_along(fitted, alphas, **solving):
+    for result in solve_along(problem, alphas, **solving):
         if result.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
-        coef = result.coef.reshape(problem.shape)
-        alive = np.flatnonzero(coef.any(axis=1))
-        z = np.asarray(X[:, alive] @ coef[alive]) + result.intercept + offset
-        curve.append(float(weights @ problem.loss.value(z, y)))
+        curve.append(held_out.mean_loss(result.coef.reshape(problem.shape), result.intercept))
         advance()
     return np.array(curve)
 
 
-def _by_criterion(problem: Problem, path: Path, criterion: str) -> CVResult:
-    """AIC, BIC or extended BIC (Chen and Chen 2008) along the path.
+def _by_criterion(problem: Problem, n: int, path: Path, criterion: str) -> CVResult:
+    """AIC, BIC or extended BIC (Chen and Chen 2008) along the path, for n samples.
 
     The number of non-zero coefficients stands for the degrees of freedom (Zou, Hastie and
     Tibshirani 2007); the variance of the quadratic loss is profiled out.
     """
-    n = int((problem.sample_weight > 0).sum())
     p = problem.shape[0] * problem.shape[1]
     scores = []
     for coef, intercept in zip(path.coefs, path.intercepts, strict=True):
-        w, b = problem.start(coef, intercept)
-        loss = problem.mean_loss(problem.linear(w, b))
+        loss = problem.point(coef, intercept).loss
         freedom = int((coef != 0).sum())
         if problem.loss.is_quadratic:
             fit = n * problem.shape[1] * np.log(max(2 * loss / problem.shape[1], 1e-300))

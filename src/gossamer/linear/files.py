@@ -30,6 +30,7 @@ from gossamer.linear import estimators
 from gossamer.linear.base import SparseLinearModel
 from gossamer.linear.cv import CVResult
 from gossamer.linear.encode import TableEncoder
+from gossamer.linear.moments import Moments
 from gossamer.linear.path import Path
 
 _VERSION = 1
@@ -41,7 +42,7 @@ _ESTIMATORS = {
     and issubclass(cls, SparseLinearModel)
     and cls.__module__ == estimators.__name__
 }
-_RECORDS = {cls.__name__: cls for cls in (Path, CVResult, Certificate, Result, SumPenalty)}
+_RECORDS = {cls.__name__: cls for cls in (Path, CVResult, Certificate, Result, SumPenalty, Moments)}
 
 
 def save(model: Any, path: str | os.PathLike[str]) -> None:

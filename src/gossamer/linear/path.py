@@ -14,6 +14,7 @@ from gossamer.core.errors import ConvergenceWarning
 from gossamer.core.problem import Problem
 from gossamer.core.result import Certificate, Result, Status
 from gossamer.core.validation import float_array
+from gossamer.solvers import choose
 
 # share of the null objective below which a model fits the data so well that weaker penalties
 # are of no use (glmnet's rule)
@@ -77,16 +78,18 @@ def solve_along(
 
     Ends early when interrupted, and with ``stop_saturated`` when the data are fitted.
     """
-    w0, b0 = None, None
+    first = problem.with_penalty(problem.penalty.with_strength(alphas[0]))
+    # computed on the problem itself, what all strengths need is there for each of them
+    chosen, point, null = choose(first, solver), problem.start(), problem.null_objective
+    tol, max_iter = chosen.check(first, tol, max_iter)
     for alpha in alphas:
         step = problem.with_penalty(problem.penalty.with_strength(alpha))
-        result = step.solve(solver, w0=w0, intercept0=b0, tol=tol, max_iter=max_iter)
-        yield result
-        w0, b0 = result.coef, result.intercept
-        if result.status is Status.INTERRUPTED:
+        outcome = chosen.run(step, point, tol, max_iter)
+        yield chosen.conclude(step, outcome)
+        point = outcome.point
+        if outcome.status is Status.INTERRUPTED:
             return
-        loss = result.certificate.objective - step.penalty.value(step.start(w0, b0)[0])
-        if stop_saturated and loss <= _SATURATED * result.certificate.null_objective:
+        if stop_saturated and point.loss <= _SATURATED * null:
             return
 
 
@@ -128,21 +131,3 @@ def solve_path(
         np.array([r.intercept for r in results]),
         tuple(r.certificate for r in results),
     )
-
-
-def continuation(
-    problem: Problem, *, solver: str, tol: float, max_iter: int, steps: int = 10
-) -> Result:
-    """The problem's own strength, reached through larger ones when it is non-convex.
-
-    The local optimum then continues the null model's branch, which is the one statistical theory
-    speaks of (Loh and Wainwright 2015).
-    """
-    strength, largest = problem.penalty.strength, problem.strength_max()
-    w0, b0 = None, None
-    if not problem.penalty.convex and 0 < strength < largest:
-        grid = np.geomspace(largest, strength, steps + 1)[:-1]
-        loose = max(tol, 1e-4)
-        path = solve_path(problem, grid, solver=solver, tol=loose, max_iter=max_iter)
-        w0, b0 = path.coefs[-1], path.intercepts[-1]
-    return problem.solve(solver, w0=w0, intercept0=b0, tol=tol, max_iter=max_iter)

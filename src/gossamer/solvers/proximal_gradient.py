@@ -7,10 +7,11 @@ import time
 import numpy as np
 
 from gossamer.core.certificate import certify
+from gossamer.core.point import Point
 from gossamer.core.problem import Problem
 from gossamer.core.registry import SOLVERS
-from gossamer.core.result import Result, Status
-from gossamer.core.solver import Solver
+from gossamer.core.result import Status
+from gossamer.core.solver import Outcome, Solver
 
 _CHECK_EVERY = 10
 
@@ -33,21 +34,19 @@ class ProximalGradient(Solver):
     def refuses(self, problem: Problem) -> str | None:
         return None
 
-    def run(
-        self, problem: Problem, w: np.ndarray, b: np.ndarray, tol: float, max_iter: int
-    ) -> Result:
-        problem.null_gradient  # noqa: B018 - checks X for NaN before anything is spent on it
+    def run(self, problem: Problem, start: Point, tol: float, max_iter: int) -> Outcome:
+        w, b = start.w, start.b
         begun, history = time.perf_counter(), []
         loss, s = problem.loss, problem.sample_weight[:, None]
         status, n_iter = Status.MAX_ITER, 0
         momentum, step = 1.0, 1.0
         previous, ahead = w, w
-        evaluation = certify(problem, w, b, tol)
+        evaluation = certify(problem, start, tol)
         try:
             for n_iter in range(max_iter * _CHECK_EVERY + 1):
                 if n_iter % _CHECK_EVERY == 0:
                     b = problem.best_intercept(problem.design.matvec(w), b)
-                    evaluation = certify(problem, w, b, tol)
+                    evaluation = certify(problem, Point(problem, w, b), tol)
                     value = evaluation.certificate.value
                     history.append((time.perf_counter() - begun, value))
                     if evaluation.certificate.holds:
@@ -65,11 +64,8 @@ class ProximalGradient(Solver):
                 previous, momentum = w, following
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
-            evaluation = certify(problem, w, b, tol)
-        coef, intercept = problem.finish(w, b)
-        return Result(
-            coef, intercept, evaluation.certificate, status, n_iter, type(self).__name__, history
-        )
+            evaluation = certify(problem, Point(problem, w, b), tol)
+        return Outcome(evaluation.point, evaluation.certificate, status, n_iter, history)
 
 
 def _backtrack(

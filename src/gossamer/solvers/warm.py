@@ -11,6 +11,7 @@ from itertools import product
 import numpy as np
 from scipy import sparse
 
+from gossamer.core import design
 from gossamer.core.errors import ConvergenceWarning, UnsupportedProblem
 from gossamer.core.loss import Loss
 from gossamer.core.penalty import Penalty
@@ -38,10 +39,10 @@ class TinyProblem:
 
     def solve(self) -> None:
         """Solve it, so that its kernel is compiled and in the cache."""
-        X = np.random.default_rng(0).standard_normal((_N, _P))
+        X = np.asfortranarray(np.random.default_rng(0).standard_normal((_N, _P)))
         y = np.arange(_N) % (3 if self.loss.coupled else 2)
         problem = Problem(sparse.csc_array(X) if self.is_sparse else X, y, self.loss, self.penalty)
-        with warnings.catch_warnings(), _gram_matrices(not self.large):
+        with warnings.catch_warnings(), _as_if_large(self.large):
             warnings.simplefilter("ignore", ConvergenceWarning)
             with suppress(UnsupportedProblem):  # what no solver takes needs no kernel
                 problem.solve(max_iter=1)
@@ -76,12 +77,13 @@ def _everything() -> Iterator[TinyProblem]:
 
 
 @contextmanager
-def _gram_matrices(allowed: bool) -> Iterator[None]:
-    """Whether small working sets may work on a Gram matrix."""
-    limits = model._MAX_GRAM, model._MAX_SPARSE_GRAM
-    if not allowed:
-        model._MAX_GRAM = model._MAX_SPARSE_GRAM = 0
+def _as_if_large(working_set: bool) -> Iterator[None]:
+    """X counts as large, and is read by compiled passes; so does the working set, if asked."""
+    limits = design._LARGE, model._MAX_GRAM
+    design._LARGE = 0
+    if working_set:
+        model._MAX_GRAM = 0
     try:
         yield
     finally:
-        model._MAX_GRAM, model._MAX_SPARSE_GRAM = limits
+        design._LARGE, model._MAX_GRAM = limits

@@ -8,26 +8,34 @@ descent with jumps, with a search along the line between two models.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
 from gossamer.core.certificate import Evaluation, certify
-from gossamer.core.penalty import UnitForm, pulls_of_form
+from gossamer.core.penalty import UnitForm
+from gossamer.core.point import Point
 from gossamer.core.problem import Problem
 from gossamer.core.registry import SOLVERS
-from gossamer.core.result import Result, Status
-from gossamer.core.solver import Solver
-from gossamer.solvers.descend import descend
-from gossamer.solvers.model import Block
+from gossamer.core.result import Status
+from gossamer.core.solver import Outcome, Solver
+from gossamer.solvers.block import Block, minimise
+from gossamer.solvers.threads import one_blas_thread
+from gossamer.solvers.working_columns import WorkingColumns
 from gossamer.solvers.working_units import WorkingUnits
 
-_FIRST_SIZE = 100
-_MAX_MODELS = 25
-_MAX_CYCLES = 2000
+# the first set's Gram matrix then costs a few passes over X: so many times the root of the number
+# of coefficients, and a few in any case
+_FIRST, _FEW = 2.0, 50
+# attempts to improve a critical point, unit by unit
 _MAX_TRIES = 10
-_ROUNDING = 16 * np.finfo(float).eps
+# iterations without a gain after which a search is given up
+_MAX_IDLE = 8
+# a strength so many times smaller than the largest is reached in strides, which begin nearer
+_FAR, _NEAR, _STRIDE = 300.0, 30.0, 5.0
+# and one of a penalty that is not convex in so many steps
+_BRANCH_STEPS = 10
 
 
 class _WorkingSetSolver(Solver):
@@ -40,43 +48,87 @@ class _WorkingSetSolver(Solver):
             return f"the prox of {problem.penalty!r} does not split by unit"
         return None
 
-    def run(
-        self, problem: Problem, w: np.ndarray, b: np.ndarray, tol: float, max_iter: int
-    ) -> Result:
+    def run(self, problem: Problem, start: Point, tol: float, max_iter: int) -> Outcome:
+        with one_blas_thread:
+            return self._approach(problem, start, tol, max_iter)
+
+    def _approach(self, problem: Problem, start: Point, tol: float, max_iter: int) -> Outcome:
+        begun, spent = time.perf_counter(), 0
+        for strength, loose in _milestones(problem, start, tol):
+            step = problem.with_penalty(problem.penalty.with_strength(strength))
+            outcome = self._search(step, start, loose, max_iter - spent, begun)
+            start, spent = outcome.point, min(spent + outcome.n_iter, max_iter)
+            if outcome.status is Status.INTERRUPTED:
+                final = self._search(problem, start, tol, 0, begun)
+                return replace(final, status=Status.INTERRUPTED, n_iter=spent)
+        outcome = self._search(problem, start, tol, max_iter - spent, begun)
+        return replace(outcome, n_iter=spent + outcome.n_iter)
+
+    def _search(
+        self, problem: Problem, start: Point, tol: float, max_iter: int, begun: float
+    ) -> Outcome:
         form = problem.penalty.unit_form(problem.shape)
         assert form is not None
-        problem.null_gradient  # noqa: B018 - checks X for NaN before anything is spent on it
-        begun, history = time.perf_counter(), []
-        search = _Search(problem, form, self.newton, tol)
+        history: list[tuple[float, float]] = []
+        columns = _columns_of(problem, start)
+        search = _Search(problem, form, self.newton, tol, columns)
         status, n_iter = Status.MAX_ITER, 0
-        evaluation = certify(problem, w, b, tol)
-        best = (evaluation, w, b)
+        best = evaluation = certify(problem, start, tol)
         try:
             for n_iter in range(max_iter + 1):
                 value = evaluation.certificate.value
                 history.append((time.perf_counter() - begun, value))
-                if search.is_better(evaluation, best[0]):
-                    best = (evaluation, w, b)
+                if search.is_better(evaluation, best):
+                    best = evaluation
                 if evaluation.certificate.holds and search.is_settled(evaluation):
                     # also where rounding makes an earlier objective look lower
-                    best = (evaluation, w, b)
+                    best = evaluation
                     break
                 if search.is_exhausted(value):
                     status = Status.STALLED
                     break
                 if n_iter == max_iter:
                     break
-                w, b = search.improve(evaluation, w, b)
-                evaluation = certify(problem, w, b, tol)
+                evaluation = certify(problem, search.improve(evaluation), tol)
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
-        evaluation, w, b = best
-        if evaluation.certificate.holds:
+        if best.certificate.holds:
             status = Status.CONVERGED
-        coef, intercept = problem.finish(w, b)
-        return Result(
-            coef, intercept, evaluation.certificate, status, n_iter, type(self).__name__, history
-        )
+        best.point.workspace = columns
+        return Outcome(best.point, best.certificate, status, n_iter, history)
+
+
+def _columns_of(problem: Problem, start: Point) -> WorkingColumns:
+    """Those that were left at the start by a solve on the same data: a path reads them once."""
+    columns = start.workspace
+    if isinstance(columns, WorkingColumns) and columns.design is problem.design:
+        return columns
+    return WorkingColumns(problem.design, problem.fit_intercept and not problem.loss.is_quadratic)
+
+
+def _milestones(problem: Problem, start: Point, tol: float) -> list[tuple[float, float]]:
+    """Larger strengths, each with a tolerance, on the way from the null model to the problem's own.
+
+    Far from the null model the first working sets would be guesses. Where the problem is not
+    convex the local optimum so reached continues the null model's branch, the one that
+    statistical theory speaks of (Loh and Wainwright 2015).
+    """
+    strength, penalty = problem.penalty.strength, problem.penalty
+    if start.w.any() or strength <= 0:
+        return []
+    largest = problem.strength_max()
+    ratio = largest / strength
+    if not np.isfinite(ratio) or ratio <= (_FAR if penalty.convex else 1.0):
+        return []
+    if penalty.convex:
+        steps = int(np.ceil(np.log(ratio / _NEAR) / np.log(_STRIDE)))
+        grid = np.geomspace(largest / _NEAR, strength, steps + 1)[:-1]
+        # the objective falls with the strength, and gaps are relative to that of the null model
+        tolerances = 1e-2 * grid / largest
+    else:
+        grid = np.geomspace(largest, strength, _BRANCH_STEPS + 1)[:-1]
+        tolerances = np.full(len(grid), 1e-4)
+    return list(zip(grid.tolist(), np.maximum(tolerances, tol).tolist(), strict=True))
 
 
 @SOLVERS.register
@@ -118,7 +170,7 @@ class _Search:
     form: UnitForm
     newton: bool
     tol: float
-    size: int = _FIRST_SIZE
+    columns: WorkingColumns
     precision: float = 1e-3  # inner tolerance, relative to the outer certificate
     best: float = np.inf
     idle: int = 0
@@ -131,7 +183,7 @@ class _Search:
         else:
             self.idle += 1
             self.precision = max(self.precision / 100, 1e-12)
-        return self.idle >= 12
+        return self.idle >= _MAX_IDLE
 
     def is_better(self, new: Evaluation, old: Evaluation) -> bool:
         """Gaps are compared where there are any; descent of the objective counts elsewhere."""
@@ -146,44 +198,42 @@ class _Search:
         self.tries += 1
         return self.tries > _MAX_TRIES
 
-    def improve(
-        self, evaluation: Evaluation, w: np.ndarray, b: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def improve(self, evaluation: Evaluation) -> Point:
         """A better point, from a solve on the working set the evaluation suggests."""
-        problem = self.problem
-        chosen, is_all = self._choose(evaluation, w)
-        explicit = problem.fit_intercept and not problem.loss.is_quadratic
-        working = WorkingUnits.choose(self.form, chosen, problem.shape[1], explicit)
-        block = Block(problem, working)
+        problem, point, columns = self.problem, evaluation.point, self.columns
+        chosen, is_all = self._choose(evaluation)
+        columns.keep(self.form.units.positions(chosen)[0] // problem.shape[1])
+        working = WorkingUnits.choose(self.form, chosen, problem.shape[1], columns)
         target = self._inner_tolerance(evaluation.certificate.value, is_all)
-        if problem.loss.is_quadratic:
-            local = self._minimise_quadratic(block, w, b, target)
-        else:
-            local = self._minimise_models(block, w, b, target)
+        block = Block(problem, columns, working)
+        local = minimise(block, point, target, self.newton, is_all)
         coefficients, _ = working.split(local)
-        w = w.copy()
+        w = point.w.copy()
         w.ravel()[working.flat] = coefficients
-        return w, problem.best_intercept(problem.design.matvec(w), b)
+        return Point(problem, w, problem.best_intercept(problem.design.matvec(w), point.b))
 
-    def _choose(self, evaluation: Evaluation, w: np.ndarray) -> tuple[np.ndarray, bool]:
+    def _choose(self, evaluation: Evaluation) -> tuple[np.ndarray, bool]:
         """The support and the units pulled hardest, and whether all violators are among them.
 
-        As many again as the support, violators or nearly so, and more while some are left out.
+        As many again as the support, violators or nearly so. Reading X once more is cheap beside
+        solving on units that are not needed: the set grows with the support, not with the number
+        of violators, most of which are violators no longer once others have come in.
         """
-        form = self.form
-        alive = form.units.norms(w) > 0
-        n_alive = int(alive.sum())
-        violating = (evaluation.distances > 0) & ~alive
+        form, alive = self.form, evaluation.certificate.support
+        assert evaluation.pulls is not None
+        n_alive = len(alive)
+        violating = evaluation.distances > 0
+        violating[alive] = False
         n_violators = int(violating.sum())
-        self.size = max(self.size, n_alive)
-        count = min(max(n_violators, n_alive), self.size, form.units.count - n_alive)
-        if n_violators > self.size:
-            self.size *= 2
-        pulls = pulls_of_form(form, evaluation.gradient)
+        share = form.units.count / len(form.units.order)
+        first = int(np.ceil(share * max(_FIRST * np.sqrt(len(form.units.order)), _FEW)))
+        most = min(max(first, n_alive), form.units.count - n_alive)
+        count = min(max(n_violators, n_alive), most)
+        pulls = evaluation.pulls.copy()
         pulls[violating] += pulls.max(initial=0.0)
         pulls[alive] = -1.0
         hardest = np.argpartition(-pulls, count - 1)[:count] if count else np.array([], int)
-        return np.union1d(np.flatnonzero(alive), hardest), count >= n_violators
+        return np.union1d(alive, hardest), count >= n_violators
 
     def _inner_tolerance(self, value: float, is_all: bool) -> float:
         """Gain of a cycle at which the inner solve ends, loose while violators are left out.
@@ -192,84 +242,5 @@ class _Search:
         """
         null = self.problem.null_objective if self.problem.null_objective > 0 else 1.0
         value = min(value, 1.0)
-        aim = self.precision * max(self.tol, 0.01 * value, 1e-16)
-        return null * max(aim, 0.0 if is_all else 0.1 * value) ** 2
-
-    def _minimise_quadratic(
-        self, block: Block, w: np.ndarray, b: np.ndarray, target: float
-    ) -> np.ndarray:
-        problem, s = self.problem, self.problem.sample_weight[:, None]
-        z = problem.linear(w, b)
-        local = block.working.gather(w, b)
-        model = block.model(s * problem.loss.gradient(z, problem.y), s * np.ones_like(z), None)
-        self._clear_dead(model.curvature, block.working, local)
-        descend(model, block.working, local, target, _MAX_CYCLES, self.newton)
-        return local
-
-    def _minimise_models(
-        self, block: Block, w: np.ndarray, b: np.ndarray, target: float
-    ) -> np.ndarray:
-        """Proximal Newton: minimise a model of the loss, search along the line, repeat."""
-        problem, working = self.problem, block.working
-        loss, y, s = problem.loss, problem.y, problem.sample_weight[:, None]
-        z = problem.linear(w, b)
-        local = working.gather(w, b)
-        objective = problem.mean_loss(z) + working.penalty(local)
-        # the first models are far from the loss: solving them exactly would be lost work
-        damping, inner = 0.0, max(target, 1e-4 * abs(objective))
-        for _ in range(_MAX_MODELS):
-            h = loss.curvature(z, y)
-            # keeps the model strictly convex where the loss is flat, and damps it when asked
-            extra = (damping + 1e-6) * max(float(h.mean()), 1e-10)
-            h = s * (extra + (0.0 if loss.coupled else h))
-            h = np.broadcast_to(h, z.shape)
-            chance = loss.mean(z) if loss.coupled else None
-            model = block.model(s * loss.gradient(z, y), h, chance)
-            self._clear_dead(model.curvature, working, local)
-            target_point = local.copy()
-            gradient = model.gradient()
-            descend(model, working, target_point, inner, _MAX_CYCLES, self.newton)
-            change = target_point - local
-            gain = float(gradient @ change) + working.penalty(target_point) - working.penalty(local)
-            is_tiny = abs(gain) <= _ROUNDING * abs(objective)
-            if (is_tiny or -gain <= target) and inner > target:
-                inner = target
-                continue
-            if is_tiny:
-                # too small for a line search to see: the model's word is taken
-                local = target_point
-                break
-            if -gain <= target:
-                break
-            inner = max(target, min(inner, -1e-4 * gain))
-            step, value = self._line_search(block, z, local, change, objective, gain)
-            if step == 0.0:
-                damping = max(10 * damping, 1.0)
-                if damping > 1e8:
-                    break
-                continue
-            local, objective = local + step * change, value
-            z = z + block.times(step * change)
-            damping /= 10 if step == 1.0 else 1
-        return local
-
-    def _line_search(
-        self, block: Block, z: np.ndarray, local: np.ndarray, change: np.ndarray,
-        objective: float, gain: float,
-    ) -> tuple[float, float]:  # fmt: skip
-        """The longest of a few steps with a sufficient decrease, zero when there is none."""
-        moved = block.times(change)
-        step = 1.0
-        for _ in range(6):
-            value = self.problem.mean_loss(z + step * moved)
-            value += block.working.penalty(local + step * change)
-            if value <= objective + 1e-4 * step * gain:
-                return step, value
-            step /= 2
-        return 0.0, objective
-
-    @staticmethod
-    def _clear_dead(curvature: np.ndarray, working: WorkingUnits, local: np.ndarray) -> None:
-        """A column of zeros moves no prediction: its penalised coefficient is zero."""
-        dead = working.units.spread((curvature == 0) & (working.weights > 0))
-        local[dead] = 0.0
+        aim = self.precision * max(self.tol, (0.1 if is_all else 100.0) * value, 1e-16)
+        return null * aim**2

@@ -9,21 +9,21 @@ import numpy as np
 
 from gossamer.core.penalty import TINY, UnitForm
 from gossamer.core.units import Units
+from gossamer.solvers.working_columns import WorkingColumns
 
 
 @dataclass(frozen=True, eq=False)
 class WorkingUnits:
     """A few units of a problem: their coordinates, penalty and place in (p, K).
 
-    An explicit intercept is one unpenalised coordinate an output, after all others, on the last
-    column of the block of columns.
+    An explicit intercept is one unpenalised coordinate an output, after all others, on slot 0 of
+    the working columns.
     """
 
     form: UnitForm
     flat: np.ndarray  # (m,) position of each coordinate in the flattened (p, K) coefficients
     starts: np.ndarray  # (n_units + 1,) where each unit begins
-    features: np.ndarray  # columns of X in the block, without the intercept's
-    feature: np.ndarray  # (m,) column of the block for each coordinate
+    feature: np.ndarray  # (m,) slot of the working columns for each coordinate
     output: np.ndarray  # (m,)
     weights: np.ndarray  # (n_units,)
     inner: np.ndarray  # (m,)
@@ -31,20 +31,19 @@ class WorkingUnits:
 
     @classmethod
     def choose(
-        cls, form: UnitForm, chosen: np.ndarray, n_outputs: int, intercept: bool
+        cls, form: UnitForm, chosen: np.ndarray, n_outputs: int, columns: WorkingColumns
     ) -> WorkingUnits:
+        """The units numbered ``chosen``; their columns are taken in where they are missing."""
         flat, starts = form.units.positions(chosen)
-        features, feature = np.unique(flat // n_outputs, return_inverse=True)
-        output = flat % n_outputs
+        columns.extend(flat // n_outputs)
         inner = np.zeros(len(flat)) if form.inner is None else form.inner[flat]
-        weights = form.weights[chosen]
-        extra = n_outputs if intercept else 0
+        extra = n_outputs if columns.has_intercept else 0
         return cls(
-            form, flat, np.concatenate([starts, starts[-1] + 1 + np.arange(extra)]), features,
-            np.concatenate([feature, np.full(extra, len(features))]).astype(np.int32),
-            np.concatenate([output, np.arange(extra)]).astype(np.int32),
-            np.concatenate([weights, np.zeros(extra)]), np.concatenate([inner, np.zeros(extra)]),
-            extra,
+            form, flat, np.concatenate([starts, starts[-1] + 1 + np.arange(extra)]),
+            np.concatenate([columns.slot_of[flat // n_outputs], np.zeros(extra, np.int32)]),
+            np.concatenate([flat % n_outputs, np.arange(extra)]).astype(np.int32),
+            np.concatenate([form.weights[chosen], np.zeros(extra)]),
+            np.concatenate([inner, np.zeros(extra)]), extra,
         )  # fmt: skip
 
     @property

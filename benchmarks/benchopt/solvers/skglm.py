@@ -1,0 +1,5 @@
+from benchmark_utils import PeerSolver
+
+
+class Solver(PeerSolver):
+    name = "skglm"

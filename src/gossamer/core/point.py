@@ -1,0 +1,71 @@
+"""A point of a problem and what the loss says of it, computed once."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from gossamer.core.problem import Problem
+
+
+class Point:
+    """Working coefficients ``w`` (p, K) and intercepts ``b`` (K,) of a problem.
+
+    Everything here follows from the data and the loss alone: a path hands its last point on to
+    the next strength, which then needs no pass over X to see where it stands.
+
+    workspace : what the solver that ended here can use again when it goes on from here.
+    """
+
+    def __init__(
+        self, problem: Problem, w: np.ndarray, b: np.ndarray, gradient: np.ndarray | None = None
+    ) -> None:
+        self.problem, self.w, self.b = problem, w, b
+        self.workspace: object = None
+        if gradient is not None:
+            self.__dict__["gradient"] = gradient
+
+    @cached_property
+    def z(self) -> np.ndarray:
+        """(n, K) prediction, offset included."""
+        return self.problem.linear(self.w, self.b)
+
+    @cached_property
+    def loss(self) -> float:
+        """Weighted mean loss."""
+        return self.problem.mean_loss(self.z)
+
+    @cached_property
+    def residual(self) -> np.ndarray:
+        """(n, K) gradient of each sample's loss in its prediction."""
+        return self.problem.loss.gradient(self.z, self.problem.y)
+
+    @cached_property
+    def pull(self) -> np.ndarray:
+        """(K,) gradient of the mean loss in the intercepts, zero where none are fitted."""
+        if not self.problem.fit_intercept:
+            return np.zeros(self.w.shape[1])
+        return np.asarray(self.problem.sample_weight @ self.residual)
+
+    @cached_property
+    def is_centred(self) -> bool:
+        """Whether the intercept is optimal but for rounding."""
+        return bool(np.abs(self.pull).max() <= 1e-10 * np.abs(self.residual).max(initial=0.0))
+
+    @cached_property
+    def gradient(self) -> np.ndarray:
+        """(p, K) gradient of the mean loss in the coefficients: one pass over X."""
+        return self.dual_gradient if self.is_centred else self._pass(self.residual)
+
+    @cached_property
+    def dual_gradient(self) -> np.ndarray:
+        """(p, K) the same for residuals made to sum to zero, as the dual of an intercept asks."""
+        if self.is_centred and "gradient" in self.__dict__:
+            return self.gradient
+        return self._pass(self.residual - self.pull)
+
+    def _pass(self, residual: np.ndarray) -> np.ndarray:
+        return self.problem.design.rmatvec(residual * self.problem.sample_weight[:, None])
