@@ -54,7 +54,15 @@ class Design:
     @cached_property
     def means(self) -> np.ndarray:
         """(p,) weighted column means of X as given."""
-        return self._transpose_times(self.sample_weight[:, None])[:, 0]
+        means = self._transpose_times(self.sample_weight[:, None])[:, 0]
+        if self.is_sparse or self.is_operator:
+            return means
+        # a constant column is its own mean, not a rounding beside it: centred it is zero
+        first = self.X[0].astype(float)
+        near = np.flatnonzero(np.abs(first - means) <= 1e-12 * np.abs(means))
+        constant = near[(self.X[:, near] == self.X[0, near]).all(axis=0)]
+        means[constant] = first[constant]
+        return means
 
     def _deviations(self, intercept: bool) -> np.ndarray:
         squares = self.weighted_squares(self.sample_weight[:, None])[:, 0]

@@ -40,8 +40,10 @@ class Point:
 
     @cached_property
     def residual(self) -> np.ndarray:
-        """(n, K) gradient of each sample's loss in its prediction."""
-        return self.problem.loss.gradient(self.z, self.problem.y)
+        """(n, K) gradient of each sample's loss in its prediction, zero without a weight."""
+        gradient = self.problem.loss.gradient(self.z, self.problem.y)
+        # the prediction of a sample that is not there may overflow
+        return np.where(self.problem.sample_weight[:, None] > 0, gradient, 0.0)
 
     @cached_property
     def pull(self) -> np.ndarray:

@@ -37,7 +37,10 @@ class Block:
         """(n, K) change of the prediction for a change of the local coefficients."""
         w = np.zeros((self.columns.count, self.problem.shape[1]))
         w[self.working.feature, self.working.output] = local
-        return self.columns.times(w)
+        moved = self.columns.times(w)
+        # without weight a sample is not there: its prediction might overflow, and stays
+        moved[self.problem.sample_weight == 0] = 0.0
+        return moved
 
     def quadratic_model(self, point: Point) -> Model:
         """The quadratic loss itself."""
@@ -82,7 +85,7 @@ def _minimise_models(
     """Proximal Newton: minimise a model of the loss, search along the line, repeat."""
     problem, working = block.problem, block.working
     loss, y, s = problem.loss, problem.y, problem.sample_weight[:, None]
-    z = point.z
+    z = np.where(s > 0, point.z, 0.0)
     local = working.gather(point.w, point.b)
     objective = problem.mean_loss(z) + working.penalty(local)
     # the first models are far from the loss: solving them exactly would be lost work
