@@ -6,11 +6,11 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-_ROOMS = ("losses", "penalties", "structures", "solvers", "linear", "report", "testing")
+_ROOMS = ("losses", "penalties", "structures", "solvers", "linear", "nn", "report", "testing")
 
 _HOMES = {
     "core": ("Problem", "Result", "Certificate", "ConvergenceWarning", "UnsupportedProblem"),
-    "structures": ("Elements", "Groups", "Rows"),
+    "structures": ("Blocks", "Channels", "Elements", "Groups", "Heads", "Rows"),
     "penalties": ("L1", "ElasticNet", "Lq", "MCP", "SCAD", "LogSum"),
     "linear": (
         "Lasso",

@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
 
+from gossamer.core.tiling import Tiling
 from gossamer.core.units import Units
 
 
-class Structure(ABC):
-    """Partitions a coefficient array of shape (p,) or (p, K) into units.
+class Structure:
+    """Partitions a coefficient array into units.
 
-    A subclass says how in :meth:`partition`; sizes, scaling and masks follow.
+    Coefficients of tables have shape (p,) or (p, K); weights of networks have any shape, as
+    PyTorch lays them out: (outputs, inputs, ...). A subclass says which units there are, in
+    :meth:`tiling` if they are regular, or else in :meth:`partition`; sizes, scaling and masks
+    follow.
     """
 
-    @abstractmethod
-    def partition(self, shape: tuple[int, int]) -> Units:
-        """The units of a coefficient array of ``shape`` = (p features, K outputs)."""
+    def tiling(self, shape: tuple[int, ...]) -> Tiling | None:
+        """The units as regular tiles of an array of ``shape``; ``None`` when they are none."""
+        return None
+
+    def partition(self, shape: tuple[int, ...]) -> Units:
+        """The units of an array of ``shape``, which has two axes or more."""
+        tiling = self.tiling(shape)
+        if tiling is None:
+            raise NotImplementedError(f"{type(self).__name__} needs tiling() or partition().")
+        return tiling.units()
 
     def resolve(self, feature_names: Sequence[str] | None) -> Structure:
         """This structure with column names replaced by positions; itself when it has none."""
         return self
 
     def units(self, shape: tuple[int, ...]) -> Units:
-        """The units of a coefficient array of ``shape`` (p,) or (p, K)."""
-        if len(shape) not in (1, 2):
-            raise ValueError(f"coefficients must have shape (p,) or (p, K), got {shape}.")
-        return self.partition((shape[0], shape[1] if len(shape) == 2 else 1))
+        """The units of a coefficient array of ``shape``; (p,) counts as (p, 1)."""
+        if len(shape) == 0:
+            raise ValueError("coefficients must have one axis or more, got a single number.")
+        return self.partition((shape[0], 1) if len(shape) == 1 else tuple(shape))
 
     def sizes(self, w: np.ndarray) -> np.ndarray:
         """(n_units,) Euclidean size of every unit."""

@@ -1,7 +1,10 @@
 """Structures: which coefficients live or die together. One file each."""
 
+from gossamer.structures.blocks import Blocks
+from gossamer.structures.channels import Channels
 from gossamer.structures.elements import Elements
 from gossamer.structures.groups import Groups
+from gossamer.structures.heads import Heads
 from gossamer.structures.rows import Rows
 
-__all__ = ["Elements", "Groups", "Rows"]
+__all__ = ["Blocks", "Channels", "Elements", "Groups", "Heads", "Rows"]

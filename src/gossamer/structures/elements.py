@@ -1,9 +1,11 @@
 """Elements: every coefficient on its own."""
 
 from dataclasses import dataclass
+from math import prod
 
 from gossamer.core.registry import STRUCTURES
 from gossamer.core.structure import Structure
+from gossamer.core.tiling import Tiling
 from gossamer.core.units import Units
 
 
@@ -17,5 +19,8 @@ class Elements(Structure):
     array([3., 4.])
     """
 
-    def partition(self, shape: tuple[int, int]) -> Units:
-        return Units.singletons(shape[0] * shape[1])
+    def tiling(self, shape: tuple[int, ...]) -> Tiling:
+        return Tiling(shape, shape, shape)
+
+    def partition(self, shape: tuple[int, ...]) -> Units:
+        return Units.singletons(prod(shape))

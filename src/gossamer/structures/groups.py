@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -83,10 +84,10 @@ class Groups(Structure):
         by_position = [[position[m] for m in group] for group in self.members]
         return Groups(dict(zip(self.names, by_position, strict=True)))
 
-    def partition(self, shape: tuple[int, int]) -> Units:
+    def partition(self, shape: tuple[int, ...]) -> Units:
         if self.labels is None:
             raise ValueError("groups name columns: pass X as a DataFrame so that they are known.")
-        p, n_outputs = shape
+        p, n_outputs = shape[0], prod(shape[1:])
         if len(self.labels) != p:
             raise ValueError(f"groups cover {len(self.labels)} features, but X has {p}. {_REMEDY}")
         if n_outputs not in self._units:

@@ -23,6 +23,9 @@ _STRENGTH = 0.7
 
 # Six features, units of several sizes that are not contiguous.
 _STRUCTURE_ARGUMENTS: dict[str, list[tuple[Any, ...]]] = {
+    "Blocks": [((2, 1),), ((3, 1),)],
+    "Channels": [(), (1,)],
+    "Heads": [(2,), (3,)],
     "Groups": [(list("abacab"),), ([[5, 0], [1, 2, 4], [3]],)],
 }
 

@@ -13,7 +13,7 @@ from gossamer.testing.court import close, generator, hold
 
 #: features of the coefficients that the laws try
 N_FEATURES = 6
-_SHAPES = ((N_FEATURES,), (N_FEATURES, 1), (N_FEATURES, 3))
+_SHAPES = ((N_FEATURES,), (N_FEATURES, 1), (N_FEATURES, 3), (N_FEATURES, 3, 2))
 
 
 def _cases(structure: Structure) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
@@ -35,6 +35,20 @@ def units_partition(structure: Structure) -> None:
             hold((units.labels[unit] == number).all(), unit=unit, labels=units.labels)
         close(units.lengths, [len(unit) for unit in members])
         hold(units.count == len(members), count=units.count)
+
+
+def tiles_are_units(structure: Structure) -> None:
+    """Where units are regular tiles, spreading, scaling and summing over tiles agree with them."""
+    for w, members in _cases(structure):
+        w = w if w.ndim > 1 else w[:, None]
+        tiling = structure.tiling(w.shape)
+        if tiling is None:
+            continue
+        values = generator().standard_normal(len(members))
+        hold(tiling.count == len(members), count=tiling.count)
+        close(tiling.spread(values), structure.units(w.shape).spread(values).reshape(w.shape), 0.0)
+        close(tiling.scale(w, values), structure.scale(w, values), 0.0)
+        close(tiling.sums(w), [w.ravel()[unit].sum() for unit in members])
 
 
 def sizes_are_norms(structure: Structure) -> None:
@@ -107,13 +121,13 @@ def positions_are_members(structure: Structure) -> None:
         hold(len(starts) == len(chosen) + 1 and starts[-1] == len(flat), starts=starts)
 
 
-def shapes_are_checked(structure: Structure) -> None:
-    """Coefficients of three dimensions raise ValueError."""
+def axes_are_needed(structure: Structure) -> None:
+    """A single number, an array without axes, raises ValueError."""
     try:
-        structure.units((2, 3, 4))
+        structure.units(())
     except ValueError:
         return
-    raise AssertionError("units accepts coefficients of shape (2, 3, 4)")
+    raise AssertionError("units accepts an array without axes")
 
 
 def copies(structure: Structure) -> None:
@@ -128,11 +142,12 @@ def copies(structure: Structure) -> None:
 
 STRUCTURE_LAWS = (
     units_partition,
+    tiles_are_units,
     sizes_are_norms,
     sizes_of_nothing_finite,
     scale_multiplies,
     top_k_keeps_the_largest,
     positions_are_members,
-    shapes_are_checked,
+    axes_are_needed,
     copies,
 )

@@ -1,0 +1,3 @@
+"""Sparse training of PyTorch modules."""
+
+__all__: list[str] = []
