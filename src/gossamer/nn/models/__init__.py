@@ -1,0 +1,6 @@
+"""Small models of the field's own experiments, in plain PyTorch."""
+
+from gossamer.nn.models.lenet import LeNet5, LeNet300
+from gossamer.nn.models.mobilenet import MobileNetV2
+
+__all__ = ["LeNet5", "LeNet300", "MobileNetV2"]
