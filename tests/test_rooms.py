@@ -17,6 +17,7 @@ ROOMS = (
     "core",
     "losses",
     "structures",
+    "factorisations",
     "penalties",
     "kernels",
     "solvers",
@@ -50,8 +51,13 @@ ONLY_IN = {
 }
 
 # The steps down, taken at the moment of the call: `Problem.solve(solver="auto")` asks the solvers
-# which of them takes it, and a large dense X is read by a compiled pass.
-EXCEPTIONS = {("core/problem.py", "solvers"), ("core/design.py", "kernels")}
+# which of them takes it, a large dense X is read by a compiled pass, and a sum of two penalties has
+# a smooth form of its own.
+EXCEPTIONS = {
+    ("core/problem.py", "solvers"),
+    ("core/design.py", "kernels"),
+    ("core/sum_penalty.py", "factorisations"),
+}
 
 # Two modules read the user's tables, and load the reader only when such a table comes.
 TABLE_PACKAGES = {"pandas", "polars", "pyarrow"}

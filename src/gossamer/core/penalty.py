@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from gossamer.core.factorisation import Factorisation
 from gossamer.core.registry import STRUCTURES
 from gossamer.core.structure import Structure
 from gossamer.core.units import Units
@@ -110,6 +111,13 @@ class Penalty(ABC):
     def free(self, shape: tuple[int, ...]) -> np.ndarray:
         """Mask of the coefficients without any penalty (their sign may be constrained)."""
         return np.zeros(shape, dtype=bool)
+
+    def factorise(self, shape: tuple[int, ...], form: str = "auto") -> Factorisation | None:
+        """The smooth form for a weight of ``shape``; ``None`` when there is none.
+
+        ``form`` names one of several, see :func:`gossamer.factorisations.factorise_power`.
+        """
+        return None
 
     def __add__(self, other: Penalty) -> Penalty:
         from gossamer.core.sum_penalty import add

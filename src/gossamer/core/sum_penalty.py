@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gossamer.core.errors import UnsupportedProblem
+from gossamer.core.factorisation import Factorisation
 from gossamer.core.loss import ROUNDING
 from gossamer.core.penalty import HUGE, Penalty, SplitPenalty, UnitForm, UnitPenalty
 
@@ -110,6 +111,22 @@ class SumPenalty(SplitPenalty):
 
     def free(self, shape: tuple[int, ...]) -> np.ndarray:
         return self.inner.free(shape) & self.outer.free(shape)
+
+    def factorise(self, shape: tuple[int, ...], form: str = "auto") -> Factorisation | None:
+        from gossamer.factorisations import Harmonic
+        from gossamer.factorisations.cells import cells_of
+
+        total = self.strength
+        parts = (self.inner, self.outer)
+        signed = any(part.nonnegative for part in parts)
+        if form != "auto" or signed or total == 0 or not self.outer.homogeneous:
+            return None
+        levels = tuple(cells_of(part.on, shape) for part in parts)
+        weights = tuple(
+            part.strength / total * (np.ones(cells.count) if part.weights is None else part.weights)
+            for part, cells in zip(parts, levels, strict=True)
+        )
+        return Harmonic(total, levels, weights)
 
     def _signed(self, z: np.ndarray) -> tuple[UnitForm, np.ndarray]:
         z = np.asarray(z, dtype=float)

@@ -4,8 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gossamer.core.factorisation import Factorisation
 from gossamer.core.penalty import UnitPenalty
 from gossamer.core.registry import PENALTIES
+from gossamer.factorisations import Ridged, factorise_power
+from gossamer.factorisations.cells import cells_of
 
 
 @PENALTIES.register
@@ -71,3 +74,13 @@ class ElasticNet(UnitPenalty):
         infinite = np.where(beyond > 1e-12 * strength, np.inf, 0.0)
         smooth = beyond * beyond / (2.0 * np.where(ridge > 0, ridge, 1.0))
         return np.where(ridge > 0, smooth, infinite)
+
+    def factorise(self, shape: tuple[int, ...], form: str = "auto") -> Factorisation | None:
+        if self.l1_ratio == 0:
+            return None
+        base = factorise_power(
+            self.strength * self.l1_ratio, 1.0, self.on, shape,
+            weights=self.weights, nonnegative=self.nonnegative, form=form,
+        )  # fmt: skip
+        weights = None if self.weights is None else cells_of(self.on, shape).spread(self.weights)
+        return Ridged(base, (1 - self.l1_ratio) / self.l1_ratio, weights)

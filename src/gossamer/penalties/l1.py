@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gossamer.core.factorisation import Factorisation
 from gossamer.core.penalty import UnitPenalty
 from gossamer.core.registry import PENALTIES
+from gossamer.factorisations import factorise_power
 
 
 @PENALTIES.register
@@ -63,3 +65,9 @@ class L1(UnitPenalty):
         (strength,) = par
         # a relative slack of rounding size keeps a dual point scaled to the boundary feasible
         return np.where(np.abs(s) <= strength * (1 + 1e-12), 0.0, np.inf)
+
+    def factorise(self, shape: tuple[int, ...], form: str = "auto") -> Factorisation:
+        return factorise_power(
+            self.strength, 1.0, self.on, shape,
+            weights=self.weights, nonnegative=self.nonnegative, form=form,
+        )  # fmt: skip

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gossamer.core.factorisation import Factorisation
 from gossamer.core.penalty import UnitPenalty
 from gossamer.core.registry import PENALTIES
+from gossamer.factorisations import factorise_power
 
 
 @PENALTIES.register
@@ -75,3 +77,9 @@ class Lq(UnitPenalty):
         size = np.maximum(np.abs(t), 1e-290)
         slope = strength * q * size ** (q - 1.0)
         return np.where(t == 0, 0.0, np.abs(g + slope * np.sign(t)))
+
+    def factorise(self, shape: tuple[int, ...], form: str = "auto") -> Factorisation:
+        return factorise_power(
+            self.strength, self.q, self.on, shape,
+            weights=self.weights, nonnegative=self.nonnegative, form=form,
+        )  # fmt: skip

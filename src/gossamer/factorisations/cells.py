@@ -1,0 +1,88 @@
+"""Cells: gates shared by sets of coefficients, regular or not, for arrays and tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from gossamer.core.structure import Structure
+from gossamer.core.tiling import Tiling
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """An irregular partition of an array of ``shape``: cell ``labels[i]`` holds entry ``i``."""
+
+    shape: tuple[int, ...]
+    labels: np.ndarray
+    count: int
+    _known: dict = field(default_factory=dict, repr=False)
+
+    is_full = False
+
+    def spread(self, values: Any) -> Any:
+        """One value a cell, repeated over its coefficients."""
+        return values.reshape(-1)[index_like(self.labels, values, self._known)].reshape(self.shape)
+
+    def scale(self, w: Any, values: Any) -> Any:
+        """``w`` with each cell multiplied by its value."""
+        return w * self.spread(values)
+
+    def sums(self, w: Any) -> Any:
+        """(count,) sum over each cell of ``w``."""
+        if isinstance(w, np.ndarray):
+            return np.bincount(self.labels, np.ravel(w), self.count)
+        zeros = w.new_zeros(self.count)
+        return zeros.index_add(0, index_like(self.labels, w, self._known), w.reshape(-1))
+
+
+Cells = Tiling | Labelled
+
+
+def cells_of(structure: Structure, shape: tuple[int, ...]) -> Cells:
+    """The units of a structure on an array of ``shape``, regular where they can be."""
+    tiling = structure.tiling(shape)
+    if tiling is not None:
+        return tiling
+    units = structure.units(shape)
+    return Labelled(shape, units.labels, units.count)
+
+
+def labelled(cells: Cells) -> np.ndarray:
+    """(size,) the cell of every coefficient."""
+    return np.ravel(cells.spread(np.arange(cells.count)))
+
+
+def gate_shape(cells: Cells) -> tuple[int, ...]:
+    """Shape of the gates of some cells: that of the weight where each entry has its own."""
+    return cells.shape if cells.is_full else (cells.count,)
+
+
+def nest(fine: Cells, coarse: Cells) -> bool:
+    """Whether every cell of ``fine`` lies in one cell of ``coarse``."""
+    if fine.is_full or prod(coarse.shape) == 0:
+        return True
+    pairs = np.unique(np.stack([labelled(fine), labelled(coarse)]), axis=1)
+    return pairs.shape[1] == len(np.unique(pairs[0]))
+
+
+def index_like(index: np.ndarray, values: Any, known: dict) -> Any:
+    """``index`` for the engine of ``values``; a tensor's is kept, one a device, in ``known``."""
+    if isinstance(values, np.ndarray):
+        return index
+    if values.device not in known:
+        known[values.device] = values.detach().long().new_tensor(index)
+    return known[values.device]
+
+
+def array_like(array: np.ndarray, values: Any, known: dict) -> Any:
+    """``array`` for the engine and precision of ``values``; a tensor's is kept in ``known``."""
+    if isinstance(values, np.ndarray):
+        return array
+    key = (values.device, values.dtype)
+    if key not in known:
+        known[key] = values.new_tensor(array)
+    return known[key]

@@ -1,0 +1,141 @@
+r"""Latent groups: a weight as a sum of parts, one a group, the groups overlapping.
+
+    w = sum_g E_g(gamma_g u_g),   R = strength / 2 * sum_g lambda_g (|u_g|^2 + gamma_g^2)
+
+induces the latent group lasso ``min { sum_g lambda_g |v_g| : sum_g E_g v_g = w }``: supports are
+unions of groups, where those of :class:`Harmonic` are complements of unions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+
+from gossamer.core.factorisation import Factorisation, Factors, root_mean_square
+from gossamer.factorisations.cells import array_like, index_like
+
+_SWEEPS = 100_000
+
+
+@dataclass(frozen=True, eq=False)
+class Latent(Factorisation):
+    """The exact smooth form of the latent overlapping group lasso.
+
+    Parameters
+    ----------
+    strength : float
+    shape : of the weight
+    groups : sequence of arrays of flat positions
+        Every entry must be in one group or more.
+    weights : (n_groups,), default None
+        lambda.
+
+    References
+    ----------
+    Obozinski, Jacob and Vert (2011), Group lasso with overlaps: the latent group lasso approach.
+
+    Examples
+    --------
+    Two groups that share an entry; the second explains this weight alone:
+
+    >>> form = Latent(1.0, (3,), ([0, 1], [1, 2]))
+    >>> round(form.value(np.array([0.0, 3.0, 4.0])), 6)
+    5.0
+    """
+
+    strength: float
+    shape: tuple[int, ...]
+    groups: Sequence[Sequence[int] | np.ndarray]
+    weights: np.ndarray | None = None
+    _known: dict = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if len(np.unique(self.positions)) != self.size or self.positions.max() >= self.size:
+            raise ValueError(
+                f"Latent: groups must cover the {self.size} entries of a weight of shape "
+                f"{self.shape}, and no others."
+            )
+
+    @cached_property
+    def size(self) -> int:
+        return int(np.prod(self.shape))
+
+    @cached_property
+    def positions(self) -> np.ndarray:
+        """Flat positions of the members, group after group."""
+        return np.concatenate([np.asarray(group, dtype=np.intp) for group in self.groups])
+
+    @cached_property
+    def owners(self) -> np.ndarray:
+        """The group of each of :attr:`positions`."""
+        return np.repeat(np.arange(len(self.groups)), [len(group) for group in self.groups])
+
+    @cached_property
+    def _strengths(self) -> np.ndarray:
+        return np.ones(len(self.groups)) if self.weights is None else np.asarray(self.weights)
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        return ((len(self.positions),), (len(self.groups),))
+
+    def expand(self, factors: Factors) -> Any:
+        u, gates = factors
+        parts = u * gates[index_like(self.owners, gates, self._tensors("owners"))]
+        if isinstance(parts, np.ndarray):
+            return np.bincount(self.positions, parts, self.size).reshape(self.shape)
+        positions = index_like(self.positions, parts, self._tensors("positions"))
+        return parts.new_zeros(self.size).index_add(0, positions, parts).reshape(self.shape)
+
+    def penalty(self, factors: Factors) -> Any:
+        u, gates = factors
+        weights = array_like(self._strengths, gates, self._tensors("weights"))
+        owned = weights[index_like(self.owners, gates, self._tensors("owners"))]
+        return self.strength / 2 * ((owned * u * u).sum() + (weights * gates * gates).sum())
+
+    def _tensors(self, name: str) -> dict:
+        return self._known.setdefault(name, {})
+
+    def value(self, w: np.ndarray) -> float:
+        return float(self.penalty(self.balanced(w)))
+
+    def balanced(self, w: np.ndarray) -> Factors:
+        return self._factors(w, self._group_sizes(w))
+
+    def start(self, w: np.ndarray, spread: float | None = None) -> Factors:
+        spread = root_mean_square(np.asarray(w, dtype=float)) ** 0.5 if spread is None else spread
+        return self._factors(w, self._group_sizes(w) + spread**2)
+
+    def _factors(self, w: np.ndarray, sizes: np.ndarray) -> Factors:
+        """Factors whose gates are the roots of ``sizes``; entries are shared in proportion."""
+        shares = sizes / self._strengths
+        total = np.bincount(self.positions, shares[self.owners], self.size)
+        parts = np.ravel(w)[self.positions] * shares[self.owners]
+        total = np.where(total > 0, total, 1.0)[self.positions]
+        gates = np.sqrt(sizes)
+        owned = gates[self.owners]
+        return np.divide(parts / total, owned, out=np.zeros_like(parts), where=owned > 0), gates
+
+    def _group_sizes(self, w: np.ndarray) -> np.ndarray:
+        """(n_groups,) norms of the optimal parts, by the fixed point of the variational form
+
+        min_eta  1/2 sum_i w_i^2 / (sum_{g with i} eta_g / lambda_g)  +  1/2 sum_g lambda_g eta_g
+        """
+        squares = np.square(np.ravel(np.asarray(w, dtype=float)))[self.positions]
+        sizes = np.sqrt(np.bincount(self.owners, squares, len(self.groups)))
+        for _ in range(_SWEEPS):
+            shares = (sizes / self._strengths)[self.owners]
+            total = np.bincount(self.positions, shares, self.size)[self.positions]
+            pulls = np.divide(squares, total**2, out=np.zeros_like(squares), where=total > 0)
+            norms = np.sqrt(np.bincount(self.owners, pulls, len(self.groups)))
+            new = sizes * norms / self._strengths
+            if np.abs(new - sizes).max(initial=0.0) <= 1e-12 * sizes.max(initial=0.0):
+                return new
+            sizes = new
+        return sizes
+
+    def with_strength(self, strength: float) -> Self:
+        return replace(self, strength=float(strength))
