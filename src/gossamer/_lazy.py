@@ -10,8 +10,8 @@ _ROOMS = ("losses", "penalties", "structures", "solvers", "linear", "nn", "repor
 
 _HOMES = {
     "core": ("Problem", "Result", "Certificate", "ConvergenceWarning", "UnsupportedProblem"),
-    "structures": ("Blocks", "Channels", "Elements", "Groups", "Heads", "Rows"),
-    "penalties": ("L1", "ElasticNet", "Lq", "MCP", "SCAD", "LogSum"),
+    "structures": ("Blocks", "Channels", "Elements", "Groups", "Heads", "Rows", "Spectrum"),
+    "penalties": ("L1", "ElasticNet", "Lq", "MCP", "SCAD", "LogSum", "GroupEnvelope"),
     "linear": (
         "Lasso",
         "LassoCV",

@@ -25,8 +25,8 @@ class GroupEnvelope(Penalty):
 
     Ridge alone as long as ``k`` units or fewer are in use; further ones are charged in proportion
     to their size, as by a group lasso. So ``k`` says how many units to keep and ``strength`` how
-    hard: from some strength on the optimum has exactly ``k``. On elements it is half the squared
-    k-support norm.
+    hard: weak strengths keep more than ``k``, strong ones mostly exactly ``k`` (units that can
+    replace each other may share a place). On elements it is half the squared k-support norm.
 
     Differentiable wherever no unit is zero, and wherever fewer than ``k`` units are not; see
     :meth:`gradient`. A network can be trained on the gradient (units become small, not zero)
@@ -128,8 +128,9 @@ class GroupEnvelope(Penalty):
         charged = np.flatnonzero((sizes > 0) & (bends > 0))
         if len(charged) > self.k:
             scales = steps[charged] * roots[charged]
-            level = _level_of_prox(sizes[charged] / scales, bends[charged], self.k)
-            soft = np.maximum(sizes[charged] - scales * level, 0.0)
+            pulls = sizes[charged] / scales
+            level = _level_of_prox(pulls, bends[charged], self.k)
+            soft = np.where(pulls > level, sizes[charged] - scales * level, 0.0)
             kept[charged] = np.minimum(soft, kept[charged])
         factors = np.divide(kept, sizes, out=np.zeros_like(sizes), where=sizes > 0)
         return v * units.spread(factors).reshape(v.shape)
@@ -173,6 +174,9 @@ class GroupEnvelope(Penalty):
     def resolve(self, feature_names: Sequence[str] | None) -> GroupEnvelope:
         structure = self.on.resolve(feature_names)
         return self if structure is self.on else replace(self, on=structure)
+
+    def sizes(self, w: np.ndarray) -> np.ndarray:
+        return self._units(np.shape(w))[0].norms(w)
 
     def unit_form(self, shape: tuple[int, ...]) -> None:
         """``None``: the units share the ``k`` places. Raises when weights do not fit them."""
@@ -225,22 +229,24 @@ def _level(pulls: np.ndarray, k: int) -> float:
 
 
 def _level_of_prox(pulls: np.ndarray, bends: np.ndarray, k: int) -> float:
-    """The ``level`` with ``sum(clip(bends (pulls / level - 1), 0, 1)) = k``, of more than k pulls.
+    """The largest ``level`` with ``sum(clip(bends (pulls / level - 1), 0, 1)) = k``.
 
-    The sum is linear in ``1 / level`` between the points where some gate reaches zero or one;
-    bisection over those, sorted, and one interpolation find the level without cancellation.
+    The sum is linear in ``1 / level`` between the points where some gate leaves one or reaches
+    zero; bisection over those, sorted, and one interpolation find the level without cancellation.
     """
+    ends = pulls * (bends / (1 + bends))  # up to there a gate is one
 
     def places(level: float) -> float:
-        return float(np.clip(bends * (pulls / level - 1), 0.0, 1.0).sum())
+        gates = np.clip(bends * (pulls / level - 1), 0.0, 1.0)
+        return float(np.where(level <= ends, 1.0, gates).sum())
 
-    corners = np.sort(np.concatenate([pulls, pulls * (bends / (1 + bends))]))
+    corners = np.sort(np.concatenate([ends, pulls]))
     low, high = 0, len(corners) - 1  # at the lowest corner all gates are one, at the highest none
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if places(corners[middle]) >= k else (low, middle)
     more, fewer = places(corners[low]), places(corners[high])
-    if more <= k or more == fewer:
-        return float(corners[low])
+    if fewer >= k:  # the highest corner: bends beyond what rounding resolves
+        return float(corners[high])
     share = (k - fewer) / (more - fewer)
     return 1.0 / float((1 - share) / corners[high] + share / corners[low])
