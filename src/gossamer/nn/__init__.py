@@ -5,6 +5,7 @@ from typing import Any
 
 # Each name is imported at its first use: the parts are many, and a user needs few at a time.
 _HOMES = {
+    "implicit_bias": ("DiagonalLinear", "diagonal_sgd", "sensing_descent"),
     "gradient_regularisation": ("GradientRegularisation",),
     "models": ("LeNet5", "LeNet300", "MobileNetV2"),
 }
