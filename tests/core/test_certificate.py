@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gossamer.core import Problem
-from gossamer.core.penalty import pulls_of_form
+from gossamer.core.unit_form import pulls_of_form
 from gossamer.losses import Logistic, Quadratic
 from gossamer.penalties import L1, MCP, Lq
 from gossamer.structures import Groups

@@ -9,9 +9,9 @@ import numpy as np
 from scipy.optimize import lsq_linear
 
 from gossamer.core.loss import Loss
-from gossamer.core.penalty import UnitForm, distance_of_form, prox_of_form, pulls_of_form
 from gossamer.core.point import Point
 from gossamer.core.result import Certificate
+from gossamer.core.unit_form import UnitForm, distance_of_form, prox_of_form, pulls_of_form
 
 if TYPE_CHECKING:
     from gossamer.core.problem import Problem
@@ -34,7 +34,7 @@ def certify(problem: Problem, point: Point, tol: float) -> Evaluation:
     objective = point.loss + penalty.value(w)
     form = penalty.unit_form(w.shape)
     if form is None:
-        pulls, sizes = None, np.abs(w)
+        pulls, sizes = None, penalty.sizes(w)
         distances = penalty.subdiff_distance(w, point.gradient)
     else:
         pulls, sizes = pulls_of_form(form, point.gradient), form.units.norms(w)

@@ -11,59 +11,19 @@ formulas and the structure, so that N shapes and M structures give N x M penalti
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 
+from gossamer.core import spectral
 from gossamer.core.factorisation import Factorisation
 from gossamer.core.registry import STRUCTURES
 from gossamer.core.structure import Structure
-from gossamer.core.units import Units
+from gossamer.core.unit_form import HUGE, TINY, UnitForm, distance_of_form, prox_of_form
 from gossamer.core.validation import finite_number, float_array
-
-# stands for "just above zero" and "at infinity" where a formula is evaluated in the limit
-TINY, HUGE = 1e-290, 1e100
-
-
-@dataclass(frozen=True, eq=False)
-class UnitForm:
-    """What block solvers need: Omega(w) = sum_u weight_u shape(|w_u|) + sum_c inner_c |w_c|.
-
-    The prox is the soft threshold by ``inner``, then the prox of the shape on each unit's size;
-    this order is exact because the inner part is positively homogeneous (Yu 2013).
-    """
-
-    units: Units
-    weights: np.ndarray  # (n_units,)
-    inner: np.ndarray | None  # (size,) thresholds, None for no inner L1
-    nonnegative: bool
-    value: Callable  # value(t, par) of the shape
-    prox: Callable  # prox(v, step, par)
-    dist: Callable  # dist(t, g, par)
-    par: tuple[float, ...]
-    elementwise: bool
-
-    @cached_property
-    def has_unit_weights(self) -> bool:
-        return bool((self.weights == 1).all())
-
-    @cached_property
-    def has_free(self) -> bool:
-        """Whether some unit has no penalty of its own."""
-        return bool((self.weights == 0).any())
-
-    def per_weight(self, sizes: np.ndarray) -> np.ndarray:
-        """(n_units,) sizes divided by the weights.
-
-        Infinite where nothing holds a unit at zero: without a weight, unless its size is zero.
-        """
-        if self.has_unit_weights:
-            return sizes
-        unpenalised = np.where(sizes > 0, np.inf, 0.0)
-        return np.divide(sizes, self.weights, out=unpenalised, where=self.weights > 0)
 
 
 class Penalty(ABC):
@@ -108,6 +68,10 @@ class Penalty(ABC):
         """The form block solvers use; ``None`` when the prox does not split by unit."""
         return None
 
+    def sizes(self, w: np.ndarray) -> np.ndarray:
+        """(n_units,) sizes of what is penalised together, zero for what is not selected."""
+        return np.abs(np.ravel(w))
+
     def free(self, shape: tuple[int, ...]) -> np.ndarray:
         """Mask of the coefficients without any penalty (their sign may be constrained)."""
         return np.zeros(shape, dtype=bool)
@@ -125,24 +89,8 @@ class Penalty(ABC):
         return add(self, other)
 
 
-class SplitPenalty(Penalty):
-    """A penalty that splits by unit: its prox and subdifferential follow from its form."""
-
-    @abstractmethod
-    def unit_form(self, shape: tuple[int, ...]) -> UnitForm:
-        """The form block solvers use."""
-
-    def prox(self, v: np.ndarray, step: float | np.ndarray) -> np.ndarray:
-        v = np.asarray(v, dtype=float)
-        return prox_of_form(self.unit_form(v.shape), v, step)
-
-    def subdiff_distance(self, w: np.ndarray, grad: np.ndarray) -> np.ndarray:
-        w = np.asarray(w, dtype=float)
-        return distance_of_form(self.unit_form(w.shape), w, np.asarray(grad, dtype=float))
-
-
 @dataclass(frozen=True, eq=False)
-class UnitPenalty(SplitPenalty):
+class UnitPenalty(Penalty):
     """A scalar shape on the units of a structure. Subclasses are frozen dataclasses.
 
     A subclass declares its parameters (``strength`` first) as fields and writes the formulas
@@ -194,6 +142,11 @@ class UnitPenalty(SplitPenalty):
                     "zero leaves a unit unpenalised."
                 )
             object.__setattr__(self, "weights", weights)
+        if self.on.is_spectral and (self.nonnegative or self.weights is not None):
+            raise ValueError(
+                f"{name}: weights and nonnegative do not apply on {self.on!r}: singular values "
+                "have no place in the coefficients, and no sign."
+            )
 
     @classmethod
     def _parameters(cls) -> list[str]:
@@ -212,7 +165,11 @@ class UnitPenalty(SplitPenalty):
         structure = self.on.resolve(feature_names)
         return self if structure is self.on else replace(self, on=structure)
 
-    def unit_form(self, shape: tuple[int, ...]) -> UnitForm:
+    def unit_form(self, shape: tuple[int, ...]) -> UnitForm | None:
+        return None if self.on.is_spectral else self.form(shape)
+
+    def form(self, shape: tuple[int, ...]) -> UnitForm:
+        """The shape on the sizes of the units, or on singular values as if those were units."""
         known: tuple | None = self.__dict__.get("_form")
         if known is None or known[0] != shape:
             known = (shape, self._make_form(shape))
@@ -220,7 +177,7 @@ class UnitPenalty(SplitPenalty):
         return known[1]
 
     def _make_form(self, shape: tuple[int, ...]) -> UnitForm:
-        units = self.on.units(shape)
+        units = spectral.units(shape) if self.on.is_spectral else self.on.units(shape)
         if self.weights is None:
             weights = np.ones(units.count)
         elif len(self.weights) == units.count:
@@ -236,14 +193,28 @@ class UnitPenalty(SplitPenalty):
         )  # fmt: skip
 
     # -- what follows from the formulas ----------------------------------------------------------
+    def sizes(self, w: np.ndarray) -> np.ndarray:
+        if self.on.is_spectral:
+            return self.on.sizes(w)
+        return self.form(w.shape).units.norms(w)
+
     def value(self, w: np.ndarray) -> float:
         w = np.asarray(w, dtype=float)
         if self.nonnegative and (w < 0).any():
             return np.inf
-        form = self.unit_form(w.shape)
-        sizes = form.units.norms(w)
+        sizes = self.sizes(w)
         alive = np.flatnonzero(sizes)
-        return float(form.weights[alive] @ self.shape_value(sizes[alive], self.par))
+        return float(self.form(w.shape).weights[alive] @ self.shape_value(sizes[alive], self.par))
+
+    def prox(self, v: np.ndarray, step: float | np.ndarray) -> np.ndarray:
+        v = np.asarray(v, dtype=float)
+        prox = spectral.prox if self.on.is_spectral else prox_of_form
+        return prox(self.form(v.shape), v, step)
+
+    def subdiff_distance(self, w: np.ndarray, grad: np.ndarray) -> np.ndarray:
+        w = np.asarray(w, dtype=float)
+        distance = spectral.distance if self.on.is_spectral else distance_of_form
+        return distance(self.form(w.shape), w, np.asarray(grad, dtype=float))
 
     def conjugate(self, z: np.ndarray) -> float:
         form, sizes = self._dual_sizes(z)
@@ -293,16 +264,17 @@ class UnitPenalty(SplitPenalty):
         return high
 
     def free(self, shape: tuple[int, ...]) -> np.ndarray:
-        form = self.unit_form(shape)
+        form = self.form(shape)
         at_one = self.shape_value(np.ones(1), self.par)[0]
         if at_one > 0 and not form.has_free:
             return np.zeros(shape, dtype=bool)
+        if self.on.is_spectral:
+            return np.ones(shape, dtype=bool)
         return form.units.spread((form.weights == 0) | (at_one == 0)).reshape(shape)
 
     def _dual_sizes(self, z: np.ndarray) -> tuple[UnitForm, np.ndarray]:
         z = np.asarray(z, dtype=float)
-        form = self.unit_form(z.shape)
-        return form, form.units.norms(np.maximum(z, 0.0) if self.nonnegative else z)
+        return self.form(z.shape), self.sizes(np.maximum(z, 0.0) if self.nonnegative else z)
 
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
@@ -323,74 +295,3 @@ class UnitPenalty(SplitPenalty):
         parts += ["weights=..."] if self.weights is not None else []
         parts += ["nonnegative=True"] if self.nonnegative else []
         return f"{type(self).__name__}({', '.join(parts)})"
-
-
-def prox_of_form(form: UnitForm, v: np.ndarray, step: float | np.ndarray) -> np.ndarray:
-    """Prox of a unit-wise penalty at ``v``; ``step`` is one number or one a unit."""
-    step = np.asarray(step, dtype=float)
-    flat = np.ravel(v)
-    if form.inner is not None:
-        threshold = form.units.spread(np.broadcast_to(step, form.weights.shape)) * form.inner
-        flat = np.sign(flat) * np.maximum(np.abs(flat) - threshold, 0.0)
-    if form.nonnegative:
-        flat = np.maximum(flat, 0.0)
-    if form.elementwise:
-        kept = form.prox(flat, step * form.weights, form.par)
-        # adding zero turns -0.0 into 0.0
-        return np.where(form.weights == 0, flat, kept).reshape(v.shape) + 0.0
-    sizes = form.units.norms(flat)
-    kept = np.where(form.weights == 0, sizes, form.prox(sizes, step * form.weights, form.par))
-    factors = np.divide(kept, sizes, out=np.zeros_like(sizes), where=sizes > 0)
-    return (flat * form.units.spread(factors)).reshape(v.shape)
-
-
-def pulls_of_form(form: UnitForm, grad: np.ndarray) -> np.ndarray:
-    """(n_units,) how hard minus the gradient pulls each unit away from zero, per unit weight."""
-    pull = np.ravel(grad)
-    if form.nonnegative:
-        pull = np.minimum(pull, 0.0)
-    if form.inner is not None:
-        pull = np.maximum(np.abs(pull) - form.inner, 0.0)
-    return form.per_weight(form.units.norms(pull))
-
-
-def distance_of_form(
-    form: UnitForm, w: np.ndarray, grad: np.ndarray, pulls: np.ndarray | None = None
-) -> np.ndarray:
-    """(n_units,) distance from ``-grad`` to the subdifferential at ``w``.
-
-    ``pulls`` are what :func:`pulls_of_form` says of ``grad``, if known.
-    """
-    pulls = pulls_of_form(form, grad) if pulls is None else pulls
-    if form.has_free:
-        pulls = np.where(form.weights > 0, pulls, 0.0)
-    distances = form.dist(np.zeros_like(pulls), pulls, form.par)
-    if not form.has_unit_weights:
-        distances = form.weights * distances
-    # moving units, and unpenalised ones, are few: theirs coordinate by coordinate
-    units = np.flatnonzero((form.units.norms(w) > 0) | (form.weights == 0))
-    if units.size:
-        distances[units] = _distances_of(form, units, np.ravel(w), np.ravel(grad))
-    return distances
-
-
-def _distances_of(
-    form: UnitForm, chosen: np.ndarray, w: np.ndarray, grad: np.ndarray
-) -> np.ndarray:
-    """The distances of some units that are not zero, or have no weight."""
-    at, starts = form.units.positions(chosen)
-    units = Units(np.arange(len(at)), starts)
-    w, rest = w[at], grad[at]
-    sizes = units.norms(w)
-    slopes = form.weights[chosen] * form.dist(np.maximum(sizes, TINY), 0.0, form.par)
-    alive = units.spread(sizes > 0)
-    direction = np.divide(w, units.spread(sizes), out=np.zeros_like(w), where=alive)
-    # part of the gradient that the smooth pull of a unit leaves over
-    rest = rest + np.where(alive, units.spread(slopes) * direction, 0.0)
-    if form.inner is not None:
-        inner = form.inner[at]
-        shrunk = np.sign(rest) * np.maximum(np.abs(rest) - inner, 0.0)
-        rest = np.where(w != 0, rest + inner * np.sign(w), shrunk)
-    if form.nonnegative:
-        rest = np.where(w > 0, rest, np.minimum(rest, 0.0))
-    return units.norms(rest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -18,6 +19,9 @@ class Structure:
     :meth:`tiling` if they are regular, or else in :meth:`partition`; sizes, scaling and masks
     follow.
     """
+
+    #: the sizes are singular values, and no coefficients belong to one of them
+    is_spectral: ClassVar[bool] = False
 
     def tiling(self, shape: tuple[int, ...]) -> Tiling | None:
         """The units as regular tiles of an array of ``shape``; ``None`` when they are none."""

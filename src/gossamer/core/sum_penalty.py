@@ -11,13 +11,14 @@ import numpy as np
 from gossamer.core.errors import UnsupportedProblem
 from gossamer.core.factorisation import Factorisation
 from gossamer.core.loss import ROUNDING
-from gossamer.core.penalty import HUGE, Penalty, SplitPenalty, UnitForm, UnitPenalty
+from gossamer.core.penalty import Penalty, UnitPenalty
+from gossamer.core.unit_form import HUGE, UnitForm, distance_of_form, prox_of_form
 
 _BISECTIONS = 60
 
 
 @dataclass(frozen=True, repr=False)
-class SumPenalty(SplitPenalty):
+class SumPenalty(Penalty):
     """``inner + outer``: an L1 on elements plus any shape on units.
 
     Built by adding two penalties: ``L1(0.1) + L1(0.2, on=Groups(groups))`` is the sparse-group
@@ -54,13 +55,24 @@ class SumPenalty(SplitPenalty):
         return SumPenalty(self.inner.resolve(feature_names), self.outer.resolve(feature_names))
 
     def unit_form(self, shape: tuple[int, ...]) -> UnitForm:
-        inner, outer = self.inner.unit_form(shape), self.outer.unit_form(shape)
+        inner, outer = self.inner.form(shape), self.outer.form(shape)
         return replace(
             outer,
             inner=self.inner.strength * inner.weights,
             nonnegative=inner.nonnegative or outer.nonnegative,
             elementwise=False,
         )
+
+    def prox(self, v: np.ndarray, step: float | np.ndarray) -> np.ndarray:
+        v = np.asarray(v, dtype=float)
+        return prox_of_form(self.unit_form(v.shape), v, step)
+
+    def subdiff_distance(self, w: np.ndarray, grad: np.ndarray) -> np.ndarray:
+        w = np.asarray(w, dtype=float)
+        return distance_of_form(self.unit_form(w.shape), w, np.asarray(grad, dtype=float))
+
+    def sizes(self, w: np.ndarray) -> np.ndarray:
+        return self.outer.sizes(w)
 
     def value(self, w: np.ndarray) -> float:
         return self.inner.value(w) + self.outer.value(w)
@@ -146,7 +158,9 @@ def add(first: Penalty, second: Any) -> SumPenalty:
     if not isinstance(second, Penalty):
         raise TypeError(f"a penalty can be added to a penalty only, got {second!r}.")
     for inner, outer in ((first, second), (second, first)):
-        if isinstance(inner, UnitPenalty) and isinstance(outer, UnitPenalty) and _is_inner(inner):
+        if not (isinstance(inner, UnitPenalty) and isinstance(outer, UnitPenalty)):
+            continue
+        if _is_inner(inner) and not outer.on.is_spectral:
             return SumPenalty(inner, outer)
     raise UnsupportedProblem(
         f"{first!r} + {second!r} has no joint prox: one of the two must be an L1 on Elements, the "

@@ -14,12 +14,12 @@ from typing import ClassVar
 import numpy as np
 
 from gossamer.core.certificate import Evaluation, certify
-from gossamer.core.penalty import UnitForm
 from gossamer.core.point import Point
 from gossamer.core.problem import Problem
 from gossamer.core.registry import SOLVERS
 from gossamer.core.result import Status
 from gossamer.core.solver import Outcome, Solver
+from gossamer.core.unit_form import UnitForm
 from gossamer.solvers.block import Block, minimise
 from gossamer.solvers.threads import one_blas_thread
 from gossamer.solvers.working_columns import WorkingColumns

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from gossamer.core.penalty import TINY, UnitForm
+from gossamer.core.unit_form import TINY, UnitForm
 from gossamer.core.units import Units
 from gossamer.solvers.working_columns import WorkingColumns
 

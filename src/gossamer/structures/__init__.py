@@ -6,5 +6,6 @@ from gossamer.structures.elements import Elements
 from gossamer.structures.groups import Groups
 from gossamer.structures.heads import Heads
 from gossamer.structures.rows import Rows
+from gossamer.structures.spectrum import Spectrum
 
-__all__ = ["Blocks", "Channels", "Elements", "Groups", "Heads", "Rows"]
+__all__ = ["Blocks", "Channels", "Elements", "Groups", "Heads", "Rows", "Spectrum"]

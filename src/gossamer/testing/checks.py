@@ -14,7 +14,7 @@ from gossamer.testing.loss_laws import LOSS_LAWS
 from gossamer.testing.penalty_laws import CONVEX_PENALTY_LAWS, PENALTY_LAWS
 from gossamer.testing.shape_laws import CONVEX_SHAPE_LAWS, SHAPE_LAWS
 from gossamer.testing.solver_laws import SOLVER_LAWS
-from gossamer.testing.structure_laws import STRUCTURE_LAWS
+from gossamer.testing.structure_laws import SPECTRAL_LAWS, STRUCTURE_LAWS
 from gossamer.testing.unit_laws import UNIT_LAWS
 
 
@@ -22,9 +22,12 @@ def laws_of(piece: Any) -> tuple[Law, ...]:
     """The laws that apply to a penalty, loss, structure or solver; each is ``law(piece)``."""
     if isinstance(piece, UnitPenalty):
         convex = CONVEX_SHAPE_LAWS + CONVEX_PENALTY_LAWS if piece.convex else ()
-        return PENALTY_LAWS + SHAPE_LAWS + UNIT_LAWS + convex
+        units = () if piece.on.is_spectral else UNIT_LAWS
+        return PENALTY_LAWS + SHAPE_LAWS + units + convex
     if isinstance(piece, Penalty):
         return PENALTY_LAWS + (CONVEX_PENALTY_LAWS if piece.convex else ())
+    if isinstance(piece, Structure) and piece.is_spectral:
+        return SPECTRAL_LAWS
     for kind, laws in ((Loss, LOSS_LAWS), (Structure, STRUCTURE_LAWS), (Solver, SOLVER_LAWS)):
         if isinstance(piece, kind):
             return laws

@@ -132,13 +132,67 @@ def axes_are_needed(structure: Structure) -> None:
 
 def copies(structure: Structure) -> None:
     """Pickles and copies are equal and hash alike."""
-    structure.units((N_FEATURES,))
     for same in (pickle.loads(pickle.dumps(structure)), copy.deepcopy(structure)):
         hold(same == structure and hash(same) == hash(structure), other=same)
-        close(same.units((N_FEATURES,)).labels, structure.units((N_FEATURES,)).labels)
+        w = generator().standard_normal((N_FEATURES, 3))
+        close(same.sizes(w), structure.sizes(w), 0.0)
     stranger: object = "a structure"
     hold(structure != stranger, structure=structure)
 
+
+# -- structures whose sizes are singular values ----------------------------------------------------
+def sizes_are_singular_values(structure: Structure) -> None:
+    """Sizes fall, no rotation changes them, and their squares add up to those of the entries."""
+    rng = generator()
+    for shape in _SHAPES:
+        w = rng.standard_normal(shape)
+        matrix = w.reshape(shape[0], -1)
+        for scale in (1e-200, 1.0, 1e200):
+            sizes = structure.sizes(scale * w) / scale
+            hold(sizes.shape == (min(matrix.shape),), shape=sizes.shape)
+            hold(np.diff(sizes) <= 0, sizes=sizes[1:])
+            close((sizes * sizes).sum(), (w * w).sum())
+        left, right = (np.linalg.qr(rng.standard_normal((m, m)))[0] for m in matrix.shape)
+        close(structure.sizes((left @ matrix @ right).reshape(shape)), structure.sizes(w))
+
+
+def sizes_count_the_rank(structure: Structure) -> None:
+    """A matrix of low rank has exactly as many sizes that are not zero."""
+    rng = generator()
+    for rank in range(4):
+        w = rng.standard_normal((N_FEATURES, rank)) @ rng.standard_normal((rank, 4))
+        close(np.count_nonzero(structure.sizes(w)), rank, 0.0)
+
+
+def scale_multiplies_singular_values(structure: Structure) -> None:
+    """scale multiplies every size by the modulus of its factor and turns nothing."""
+    for shape in _SHAPES:
+        w = generator().standard_normal(shape)
+        sizes = structure.sizes(w)
+        factors = np.linspace(2.0, 1.0, len(sizes))
+        close(structure.sizes(structure.scale(w, factors)), factors * sizes)
+        close(structure.scale(w, np.full(len(sizes), -3.0)), -3.0 * w)
+
+
+def has_no_units(structure: Structure) -> None:
+    """There are no units among the coefficients, and no masks."""
+    w = generator().standard_normal((N_FEATURES, 3))
+    for action in (lambda: structure.units(w.shape), lambda: structure.top_k(w, 1)):
+        try:
+            action()
+        except ValueError as error:
+            hold(type(structure).__name__ in str(error), message=error)
+        else:
+            raise AssertionError("singular values have units")
+
+
+SPECTRAL_LAWS = (
+    sizes_are_singular_values,
+    sizes_count_the_rank,
+    scale_multiplies_singular_values,
+    has_no_units,
+    copies,
+)
 
 STRUCTURE_LAWS = (
     units_partition,

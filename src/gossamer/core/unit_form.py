@@ -1,0 +1,123 @@
+"""The form of a penalty that splits by unit, with its prox and subdifferential."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from gossamer.core.units import Units
+
+# stands for "just above zero" and "at infinity" where a formula is evaluated in the limit
+TINY, HUGE = 1e-290, 1e100
+
+
+@dataclass(frozen=True, eq=False)
+class UnitForm:
+    """What block solvers need: Omega(w) = sum_u weight_u shape(|w_u|) + sum_c inner_c |w_c|.
+
+    The prox is the soft threshold by ``inner``, then the prox of the shape on each unit's size;
+    this order is exact because the inner part is positively homogeneous (Yu 2013).
+    """
+
+    units: Units
+    weights: np.ndarray  # (n_units,)
+    inner: np.ndarray | None  # (size,) thresholds, None for no inner L1
+    nonnegative: bool
+    value: Callable  # value(t, par) of the shape
+    prox: Callable  # prox(v, step, par)
+    dist: Callable  # dist(t, g, par)
+    par: tuple[float, ...]
+    elementwise: bool
+
+    @cached_property
+    def has_unit_weights(self) -> bool:
+        return bool((self.weights == 1).all())
+
+    @cached_property
+    def has_free(self) -> bool:
+        """Whether some unit has no penalty of its own."""
+        return bool((self.weights == 0).any())
+
+    def per_weight(self, sizes: np.ndarray) -> np.ndarray:
+        """(n_units,) sizes divided by the weights.
+
+        Infinite where nothing holds a unit at zero: without a weight, unless its size is zero.
+        """
+        if self.has_unit_weights:
+            return sizes
+        unpenalised = np.where(sizes > 0, np.inf, 0.0)
+        return np.divide(sizes, self.weights, out=unpenalised, where=self.weights > 0)
+
+
+def prox_of_form(form: UnitForm, v: np.ndarray, step: float | np.ndarray) -> np.ndarray:
+    """Prox of a unit-wise penalty at ``v``; ``step`` is one number or one a unit."""
+    step = np.asarray(step, dtype=float)
+    flat = np.ravel(v)
+    if form.inner is not None:
+        threshold = form.units.spread(np.broadcast_to(step, form.weights.shape)) * form.inner
+        flat = np.sign(flat) * np.maximum(np.abs(flat) - threshold, 0.0)
+    if form.nonnegative:
+        flat = np.maximum(flat, 0.0)
+    if form.elementwise:
+        kept = form.prox(flat, step * form.weights, form.par)
+        # adding zero turns -0.0 into 0.0
+        return np.where(form.weights == 0, flat, kept).reshape(v.shape) + 0.0
+    sizes = form.units.norms(flat)
+    kept = np.where(form.weights == 0, sizes, form.prox(sizes, step * form.weights, form.par))
+    factors = np.divide(kept, sizes, out=np.zeros_like(sizes), where=sizes > 0)
+    return (flat * form.units.spread(factors)).reshape(v.shape)
+
+
+def pulls_of_form(form: UnitForm, grad: np.ndarray) -> np.ndarray:
+    """(n_units,) how hard minus the gradient pulls each unit away from zero, per unit weight."""
+    pull = np.ravel(grad)
+    if form.nonnegative:
+        pull = np.minimum(pull, 0.0)
+    if form.inner is not None:
+        pull = np.maximum(np.abs(pull) - form.inner, 0.0)
+    return form.per_weight(form.units.norms(pull))
+
+
+def distance_of_form(
+    form: UnitForm, w: np.ndarray, grad: np.ndarray, pulls: np.ndarray | None = None
+) -> np.ndarray:
+    """(n_units,) distance from ``-grad`` to the subdifferential at ``w``.
+
+    ``pulls`` are what :func:`pulls_of_form` says of ``grad``, if known.
+    """
+    pulls = pulls_of_form(form, grad) if pulls is None else pulls
+    if form.has_free:
+        pulls = np.where(form.weights > 0, pulls, 0.0)
+    distances = form.dist(np.zeros_like(pulls), pulls, form.par)
+    if not form.has_unit_weights:
+        distances = form.weights * distances
+    # moving units, and unpenalised ones, are few: theirs coordinate by coordinate
+    units = np.flatnonzero((form.units.norms(w) > 0) | (form.weights == 0))
+    if units.size:
+        distances[units] = _distances_of(form, units, np.ravel(w), np.ravel(grad))
+    return distances
+
+
+def _distances_of(
+    form: UnitForm, chosen: np.ndarray, w: np.ndarray, grad: np.ndarray
+) -> np.ndarray:
+    """The distances of some units that are not zero, or have no weight."""
+    at, starts = form.units.positions(chosen)
+    units = Units(np.arange(len(at)), starts)
+    w, rest = w[at], grad[at]
+    sizes = units.norms(w)
+    slopes = form.weights[chosen] * form.dist(np.maximum(sizes, TINY), 0.0, form.par)
+    alive = units.spread(sizes > 0)
+    direction = np.divide(w, units.spread(sizes), out=np.zeros_like(w), where=alive)
+    # part of the gradient that the smooth pull of a unit leaves over
+    rest = rest + np.where(alive, units.spread(slopes) * direction, 0.0)
+    if form.inner is not None:
+        inner = form.inner[at]
+        shrunk = np.sign(rest) * np.maximum(np.abs(rest) - inner, 0.0)
+        rest = np.where(w != 0, rest + inner * np.sign(w), shrunk)
+    if form.nonnegative:
+        rest = np.where(w > 0, rest, np.minimum(rest, 0.0))
+    return units.norms(rest)
