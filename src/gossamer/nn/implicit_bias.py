@@ -83,16 +83,18 @@ def diagonal_sgd(
     *,
     scale: float = 0.5,
     n_steps: int = 100_000,
-    large_until: float = 0.7,
+    warm_up: float = 0.4,
+    large_until: float = 0.8,
     final_step: float = 2e-3,
     n_records: int = 100,
     seed: int = 0,
 ) -> DiagonalPath:
-    """Single-sample gradient descent on ``(x @ (u * v) - y)^2 / 2`` with large, then small steps.
+    """Single-sample gradient descent on ``(x @ (u * v) - y)^2 / 2`` with growing, then small steps.
 
-    Large steps keep the loss up: the noise of the samples, being multiplied by the factors,
-    shrinks every coordinate that the fit does not need. The small steps at the end then fit the
-    data with what is left. The larger the first steps, the sparser the end.
+    Where the loss is too curved for the step size, descent jumps from side to side and the loss
+    goes up. This noise is multiplied by the factors and shrinks every coordinate that the fit
+    does not need, until the curvature suits the step. The small steps at the end fit the data
+    with what is left. The larger the steps were, the sparser the end.
 
     Parameters
     ----------
@@ -102,7 +104,10 @@ def diagonal_sgd(
     scale : float > 0, default 0.5
         Start of ``u``; ``v`` starts at zero.
     n_steps : int, default 100,000
-    large_until : float in [0, 1], default 0.7
+    warm_up : float in [0, 1], default 0.4
+        Share of the steps in which the step sizes grow in proportion to time. It allows steps
+        that would diverge at once: the curvature falls on the way.
+    large_until : float in [0, 1], default 0.8
         Share of the steps before the step sizes fall to ``final_step`` (or stay, if smaller).
     final_step : float > 0, default 2e-3
     n_records : int, default 100
@@ -125,6 +130,10 @@ def diagonal_sgd(
     large = np.asarray(step_sizes, dtype=float)[:, None]
     if X.ndim != 2 or y.shape != X.shape[:1]:
         raise ValueError(f"X must be (n, p) and y (n,), got shapes {X.shape} and {y.shape}.")
+    if not (0 <= warm_up <= 1 and 0 <= large_until <= 1):
+        raise ValueError(
+            f"warm_up and large_until are shares in [0, 1], got {warm_up} and {large_until}."
+        )
     if not (large > 0).all() or final_step <= 0:
         raise ValueError(f"step sizes must be > 0, got {list(step_sizes)} and {final_step}.")
     small = np.minimum(large, final_step)
@@ -136,7 +145,10 @@ def diagonal_sgd(
         for first, last in zip([0, *recorded], recorded, strict=False):
             for t in range(first, last):
                 x = X[order[t]]
-                step = large if t < large_until * n_steps else small
+                if t >= large_until * n_steps:
+                    step = small
+                else:
+                    step = large * min(1.0, (t + 1) / (warm_up * n_steps + 1))
                 pull = step * ((u * v) @ x - y[order[t]])[:, None] * x
                 u, v = u - pull * v, v - pull * u
             coefs.append(u * v)
