@@ -5,9 +5,17 @@ from typing import Any
 
 # Each name is imported at its first use: the parts are many, and a user needs few at a time.
 _HOMES = {
+    "sparse": ("Sparse", "sparsify"),
+    "controller": ("Target",),
+    "schedules": ("Constant", "Cosine", "Geometric", "WarmUp"),
+    "finalise": ("Finalised",),
+    "attribution": ("moreau_grad",),
     "implicit_bias": ("DiagonalLinear", "diagonal_sgd", "sensing_descent"),
     "gradient_regularisation": ("GradientRegularisation",),
+    "graph": ("ChannelGroup", "coupled_channels"),
+    "layer_table": ("Summary", "summary"),
     "models": ("LeNet5", "LeNet300", "MobileNetV2"),
+    "shrinking": ("Shrinkage", "shrink"),
 }
 
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -1,0 +1,339 @@
+"""Sparse weights of any module by smooth forms: ``sparsify``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from gossamer.core.penalty import Penalty
+from gossamer.nn import decay_guard
+from gossamer.nn.controller import Target
+from gossamer.nn.factorised import FactorisedWeight, factorise_
+from gossamer.nn.finalise import Finalised, finalise
+from gossamer.nn.report import Report, report
+from gossamer.nn.rules import Key, match
+from gossamer.nn.scales import gradient_scales, layer_scales
+from gossamer.nn.schedules import Schedule, schedule_of
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What was recorded at a correction of the strength."""
+
+    step: int
+    strength: float
+    lost: float
+
+
+def sparsify(
+    model: nn.Module,
+    rules: Mapping[Key, Penalty | None],
+    *,
+    form: str = "auto",
+    spread: float | None = None,
+    schedule: str | Schedule = "constant",
+    total_steps: int | None = None,
+    keep: float | Target | None = None,
+    scale: str | None = None,
+    costs: Mapping[str, float] | None = None,
+) -> Sparse:
+    r"""Make chosen weights of a model sparse by training, with any optimiser.
+
+    Each chosen weight becomes a product of factors, in place, by a parametrisation; a ridge on
+    the factors, ``sparse.penalty()``, is then an exact smooth form of the penalty on the weight:
+
+    .. math:: \min_w \; L(w) + \sum_l \Omega_l(w_l)
+              \;=\; \min_f \; L(w(f)) + \sum_l R_l(f_l)
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Changed in place.
+    rules : mapping
+        From a pattern of names, a module class or a predicate to a penalty that has a smooth
+        form (:class:`L1`, :class:`Lq`, :class:`ElasticNet`, L1 + L1 on a structure), on any
+        structure; ``None`` leaves weights alone. The first rule that selects a weight wins; a
+        pattern of module names takes weights only, no biases.
+    form : str, default "auto"
+        Of the factors, see :func:`gossamer.factorisations.factorise_power`.
+    spread : float, default None
+        How far from balance the factors start; by default by the weights' size, so that weights
+        can change sign. 0 keeps every sign.
+    schedule : {"constant", "warm-up", "cosine", "geometric"} or function of progress
+        Of the strength over ``total_steps``.
+    total_steps : int, default None
+        Calls of ``sparse.step()`` that make up the training. Needed by all schedules but the
+        constant one and by ``keep``.
+    keep : float in (0, 1] or Target, default None
+        Share of the entries (or of ``costs``) that shall remain: a controller then moves the
+        strength, see :class:`gossamer.nn.Target`, and ``finalise`` keeps that much.
+    scale : {None, "fan-in", "size"}, default None
+        Relative strength of the layers, see :mod:`gossamer.nn.scales`. ``None`` is the penalty
+        as written.
+    costs : mapping from parameter names to numbers, default None
+        Cost of one entry in the budget of ``keep``; all ones by default. For FLOPs, how often an
+        entry is used: ``gossamer.nn.uses(model, example_inputs)``.
+
+    Returns
+    -------
+    Sparse
+
+    Raises
+    ------
+    TypeError, ValueError
+        For rules that select nothing or overlap, penalties without a smooth form (with the way
+        that they have), missing ``total_steps``.
+
+    See Also
+    --------
+    gossamer.nn.Proximal : for penalties without a smooth form, and budgets.
+
+    References
+    ----------
+    Ziyin and Wang (2023), spred: solving L1 penalty with SGD. Kolb, Weber, Bischl and Ruegamer
+    (2025), Deep weight factorization.
+
+    Examples
+    --------
+    >>> import gossamer as gs, torch
+    >>> _ = torch.manual_seed(0)
+    >>> model = torch.nn.Linear(10, 1, bias=False)
+    >>> sparse = sparsify(model, {"*": gs.L1(0.1)})
+    >>> optimiser = torch.optim.Adam(sparse.param_groups(lr=0.03))
+    >>> X = torch.randn(100, 10); y = X[:, :1]
+    >>> for _ in range(500):
+    ...     optimiser.zero_grad()
+    ...     loss = ((model(X) - y) ** 2).mean() / 2 + sparse.penalty()
+    ...     loss.backward()
+    ...     optimiser.step()
+    ...     sparse.step()
+    >>> _ = sparse.finalise()
+    >>> int((model.weight != 0).sum())
+    1
+    """
+    if total_steps is not None and total_steps < 1:
+        raise ValueError(f"total_steps must be >= 1, got {total_steps}.")
+    target = Target(keep) if isinstance(keep, int | float) else keep
+    if total_steps is None and (target is not None or schedule != "constant"):
+        raise ValueError("total_steps is needed: how many calls of sparse.step() there will be.")
+    weights = []
+    for found in match(model, rules):
+        shape = tuple(found.parameter.shape)
+        smooth = found.penalty.factorise(shape, form)
+        if smooth is None:
+            raise ValueError(
+                f"{found.penalty!r} on {found.name!r} has no smooth form. Use "
+                "gossamer.nn.Proximal(optimiser, model, rules), which takes any penalty, or an Lq."
+            )
+        if not found.parameter.is_floating_point():
+            raise TypeError(f"{found.name!r} is {found.parameter.dtype}: only real weights train.")
+        places = ((found.module, found.tensor_name), *(tied[1:] for tied in found.tied))
+        cost = 1.0 if costs is None else float(costs.get(found.name, 1.0))
+        weights.append(FactorisedWeight(found.names, found.penalty, smooth, places, cost=cost))
+    for weight, share in zip(weights, layer_scales(scale, weights), strict=True):
+        weight.scale = share
+        factorise_(weight, spread)
+    return Sparse(model, weights, schedule_of(schedule), total_steps, target)
+
+
+@dataclass(eq=False)
+class Sparse:
+    """The sparse weights of a model, as :func:`sparsify` makes them.
+
+    Attributes
+    ----------
+    weights : list of FactorisedWeight
+    strength : float
+        Multiplies all penalties: 1 is what the rules say. The schedule and the controller set it.
+    history : list of Moment
+        Strength and share of the penalty beyond the budget, at each correction.
+    """
+
+    model: nn.Module
+    weights: list[FactorisedWeight]
+    schedule: Schedule
+    total_steps: int | None = None
+    target: Target | None = None
+    history: list[Moment] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.steps, self.base = 0, 1.0
+        self._release = decay_guard.guard(self, Sparse.factors)
+
+    # -- training ----------------------------------------------------------------------------------
+    @property
+    def progress(self) -> float:
+        """Share of the training that has passed, 1 where no length was given."""
+        return 1.0 if self.total_steps is None else min(1.0, self.steps / self.total_steps)
+
+    @property
+    def strength(self) -> float:
+        return self.base * self.schedule(self.progress)
+
+    def factors(self) -> Iterator[nn.Parameter]:
+        """The trained factors of all weights."""
+        for weight in self.weights:
+            yield from weight.factors
+
+    def penalty(self) -> torch.Tensor:
+        """The smooth penalty at the present strength, to be added to the loss."""
+        self._refuse_finalised()
+        total = sum(weight.ridge() for weight in self.weights[1:])
+        value = self.strength * (self.weights[0].ridge() + total)
+        # a sharded model's sum is a distributed tensor; its parts add up here
+        return value.full_tensor() if hasattr(value, "full_tensor") else value
+
+    def step(self) -> None:
+        """To be called after every step of the optimiser: moves schedule and controller on."""
+        self._refuse_finalised()
+        self.steps += 1
+        target = self.target
+        if target is None or self.steps % target.every or self.progress >= 1:
+            return
+        assert self.total_steps is not None
+        factor, lost = target.correct(self.weights, self.progress, target.every / self.total_steps)
+        self.base *= factor
+        self.history.append(Moment(self.steps, self.strength, lost))
+
+    def param_groups(
+        self, *, weight_decay: float = 0.0, factor_lr: float | None = None, **options: Any
+    ) -> list[dict[str, Any]]:
+        """Parameter groups for an optimiser: the factors, without decay, and all the others.
+
+        Parameters
+        ----------
+        weight_decay : float
+            Of the parameters that are not factors. The ridge of the factors is in the loss: a
+            decoupled decay of them, as AdamW's, would solve another problem.
+        factor_lr : float, default None
+            Learning rate of the factors, if not that of the others.
+        options
+            For both groups, for example ``lr``.
+
+        Examples
+        --------
+        >>> import gossamer as gs, torch
+        >>> model = torch.nn.Linear(3, 1)
+        >>> sparse = sparsify(model, {"*": gs.L1(0.1)})
+        >>> [len(group["params"]) for group in sparse.param_groups(lr=0.1)]
+        [2, 1]
+        """
+        factors = list(self.factors())
+        known = {id(factor) for factor in factors}
+        rest = [p for p in self.model.parameters() if id(p) not in known and p.requires_grad]
+        sparse: dict[str, Any] = {"params": factors, "weight_decay": 0.0, **options}
+        if factor_lr is not None:
+            sparse["lr"] = factor_lr
+        others = {"params": rest, "weight_decay": weight_decay, **options}
+        return [sparse, others] if rest else [sparse]
+
+    def scale_by_gradient(self, loss: Callable[[], torch.Tensor]) -> None:
+        """Relative strengths of the layers by the size of the loss's gradient in their units.
+
+        A layer whose units feel small gradients gets a small strength, so that no layer dies
+        before the others; see :mod:`gossamer.nn.scales`.
+        """
+        self._refuse_finalised()
+        for weight, share in zip(self.weights, gradient_scales(self.weights, loss), strict=True):
+            weight.scale = share
+
+    # -- looking and ending ------------------------------------------------------------------------
+    def report(self, loss: Any = None) -> Report:
+        """How sparse each weight is, and how far its factors are from balance.
+
+        Parameters
+        ----------
+        loss : callable, default None
+            Returns the task's loss on some data, without the penalty. With it the report holds
+            each weight's distance to stationarity of the penalised problem.
+        """
+        self._refuse_finalised()
+        return report(self.weights, self.strength, loss)
+
+    def finalise(
+        self,
+        *,
+        keep: float | None = None,
+        tolerance: float = 1e-3,
+        threshold: float | None = None,
+        inputs: Any = None,
+        max_change: float | None = None,
+        refit: bool = False,
+    ) -> Finalised:
+        """Put plain weights back, with exact zeros; see :func:`gossamer.nn.finalise.finalise`."""
+        self._refuse_finalised()
+        if keep is None and threshold is None and self.target is not None:
+            keep = self.target.keep
+        done = finalise(
+            self.model, self.weights, keep=keep, tolerance=tolerance, threshold=threshold,
+            inputs=inputs, max_change=max_change, refit=refit,
+        )  # fmt: skip
+        self._release()
+        self.weights = []
+        return done
+
+    def _refuse_finalised(self) -> None:
+        if not self.weights:
+            raise RuntimeError(
+                "the model is finalised: its weights are plain. Call sparsify again."
+            )
+
+    # -- saving and copying ------------------------------------------------------------------------
+    def state_dict(self) -> dict[str, Any]:
+        """Schedule and controller; the factors are in the model's own ``state_dict``."""
+        known = None if self.target is None else self.target.state_dict()
+        scales = {weight.name: weight.scale for weight in self.weights}
+        return {"steps": self.steps, "base": self.base, "target": known, "scales": scales}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where :meth:`state_dict` was taken."""
+        if set(state["scales"]) != {weight.name for weight in self.weights}:
+            raise ValueError(
+                f"state_dict is of the weights {sorted(state['scales'])}, but these are "
+                f"{sorted(weight.name for weight in self.weights)}: sparsify with the same rules."
+            )
+        self.steps, self.base = int(state["steps"]), float(state["base"])
+        for weight in self.weights:
+            weight.scale = float(state["scales"][weight.name])
+        if self.target is not None and state["target"] is not None:
+            self.target.load_state_dict(state["target"])
+
+    def plain_state_dict(self) -> dict[str, torch.Tensor]:
+        """The model's ``state_dict`` under its plain names: weights made, nothing cut off."""
+        state = self.model.state_dict()
+        for weight in self.weights:
+            for name in weight.names:
+                stem, _, tensor_name = name.rpartition(".")
+                prefix = f"{stem}." if stem else ""
+                inside = f"{prefix}parametrizations.{tensor_name}."
+                state = {key: value for key, value in state.items() if not key.startswith(inside)}
+                state[name] = weight.weight().detach().clone()
+        return state
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Sparse:
+        return self.of(deepcopy(self.model, memo))
+
+    def of(self, copy: nn.Module) -> Sparse:
+        """The same for a copy of the model: an average of its weights, a snapshot.
+
+        Examples
+        --------
+        >>> import copy, gossamer as gs, torch
+        >>> model = torch.nn.Linear(3, 1)
+        >>> sparse = sparsify(model, {"*": gs.L1(0.1)})
+        >>> snapshot = copy.deepcopy(model)
+        >>> _ = sparse.of(snapshot).finalise()
+        >>> type(snapshot.weight).__name__
+        'Parameter'
+        """
+        modules = dict(zip(self.model.modules(), copy.modules(), strict=True))
+        weights = [weight.moved(modules) for weight in self.weights]
+        target = deepcopy(self.target)
+        other = Sparse(copy, weights, self.schedule, self.total_steps, target, [*self.history])
+        other.steps, other.base = self.steps, self.base
+        return other
