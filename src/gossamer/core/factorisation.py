@@ -68,6 +68,26 @@ class Factorisation(ABC):
     def with_strength(self, strength: float) -> Self:
         """The same form of a penalty of another strength."""
 
+    def as_weight(self, w: np.ndarray) -> np.ndarray:
+        """``w`` as floats; refused unless it has the shape that this form is for."""
+        w = np.asarray(w, dtype=float)
+        if w.shape != tuple(self.shape):
+            raise ValueError(
+                f"w has shape {w.shape}, but this smooth form is for weights of shape "
+                f"{tuple(self.shape)}: make one for the other shape."
+            )
+        return w
+
+    def as_factors(self, factors: Factors) -> Factors:
+        """``factors``, refused unless their number and shapes are those of this form."""
+        given = tuple(tuple(factor.shape) for factor in factors)
+        if given != self.shapes:
+            raise ValueError(
+                f"factors have shapes {given}, but this smooth form has factors of shapes "
+                f"{self.shapes}: start(w) and balanced(w) make them."
+            )
+        return factors
+
     def excess(self, factors: Factors) -> float:
         """R(factors) minus the induced penalty: how far the factors are from balance, >= 0."""
         return float(self.penalty(factors)) - self.value(np.asarray(self.expand(factors)))

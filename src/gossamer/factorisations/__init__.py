@@ -1,6 +1,6 @@
 """Smooth forms of penalties: a weight as a function of factors, one file a kind."""
 
-from gossamer.factorisations.build import factorise_power
+from gossamer.factorisations.build import factorise_gates, factorise_overlaps, factorise_power
 from gossamer.factorisations.difference import Difference
 from gossamer.factorisations.harmonic import Harmonic
 from gossamer.factorisations.latent import Latent
@@ -16,5 +16,7 @@ __all__ = [
     "MatrixProduct",
     "Product",
     "Ridged",
+    "factorise_gates",
+    "factorise_overlaps",
     "factorise_power",
 ]

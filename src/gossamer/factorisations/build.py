@@ -1,13 +1,17 @@
-"""The smooth form of ``sum_u |w_u|^q`` on the units of a structure."""
+"""Smooth forms of structures: one, several that multiply, groups that overlap."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
 from gossamer.core.factorisation import Factorisation
 from gossamer.core.structure import Structure
-from gossamer.factorisations.cells import cells_of
+from gossamer.factorisations.cells import Labelled, cells_of, unit_weights
 from gossamer.factorisations.difference import Difference
+from gossamer.factorisations.harmonic import Harmonic
 from gossamer.factorisations.product import Level, Product
 from gossamer.structures import Elements
 
@@ -64,3 +68,89 @@ def factorise_power(
     else:
         levels = [Level(single)] + [Level(cells)] * (round(depth) - 1)
     return Product(strength, tuple(levels), weights, nonnegative)
+
+
+def factorise_gates(
+    strength: float, structures: Sequence[Structure], shape: tuple[int, ...]
+) -> Product:
+    """A gate on every unit of several structures at once: all of an entry's gates multiply it.
+
+    Nested structures, from the finest to the coarsest, make a tree, whose leaves die alone and
+    whose branches take their leaves along. Crossing ones, such as the outputs and the inputs of a
+    layer, make outer gates: neurons and inputs are selected together.
+
+    Parameters
+    ----------
+    strength : float
+    structures : sequence of Structure
+    shape : of the weight
+
+    Examples
+    --------
+    >>> from gossamer.structures import Channels
+    >>> form = factorise_gates(1.0, (Channels(0), Channels(1)), (2, 2))
+    >>> form.depth, form.shapes
+    (3.0, ((2, 2), (2,), (2,)))
+    >>> round(form.value(np.array([[8.0, 0.0], [0.0, 0.0]])), 6)
+    4.0
+    """
+    levels = [Level(cells_of(structure, shape)) for structure in (Elements(), *structures)]
+    return Product(float(strength), tuple(levels))
+
+
+def factorise_overlaps(
+    strength: float,
+    groups: Sequence[Sequence[int] | np.ndarray],
+    shape: tuple[int, ...],
+    weights: np.ndarray | None = None,
+) -> Harmonic:
+    """``strength * sum_g weight_g |w_g|_2`` for groups that overlap in any way, nested included.
+
+    Supports are what is left when groups are taken away; for unions of groups see
+    :class:`Latent`.
+
+    Parameters
+    ----------
+    strength : float
+    groups : sequence of arrays of flat positions
+        Entries that are in none are free.
+    shape : of the weight
+    weights : (n_groups,), default None
+
+    Raises
+    ------
+    ValueError
+        When a group is empty, repeats an entry, or has one that is not in the weight.
+
+    References
+    ----------
+    Jenatton, Audibert and Bach (2011), Structured variable selection with sparsity-inducing norms.
+
+    Examples
+    --------
+    >>> form = factorise_overlaps(1.0, ([0, 1], [1, 2]), (3,))
+    >>> form.value(np.array([3.0, 4.0, 0.0]))
+    9.0
+    """
+    size = prod(shape)
+    given = unit_weights(
+        np.ones(len(groups)) if weights is None else weights, len(groups), "factorise_overlaps"
+    )
+    layers: list[tuple[np.ndarray, list[float]]] = []
+    for number, group in enumerate(groups):
+        members = np.asarray(group, dtype=np.intp)
+        distinct = np.unique(members)
+        if not 0 < distinct.size == members.size or distinct[0] < 0 or distinct[-1] >= size:
+            raise ValueError(
+                f"factorise_overlaps: group {number} must list one or more of the positions "
+                f"0 ... {size - 1}, each once, got {list(group)[:10]}."
+            )
+        # groups that do not meet share a layer; cell 0 of each holds what is in none of them
+        layer = next((known for known in layers if not known[0][members].any()), None)
+        if layer is None:
+            layer = (np.zeros(size, dtype=np.intp), [0.0])
+            layers.append(layer)
+        layer[0][members] = len(layer[1])
+        layer[1].append(float(given[number]))
+    levels = tuple(Labelled(tuple(shape), labels, len(known)) for labels, known in layers)
+    return Harmonic(float(strength), levels, tuple(np.array(known) for _, known in layers))

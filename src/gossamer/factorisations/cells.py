@@ -10,6 +10,7 @@ import numpy as np
 
 from gossamer.core.structure import Structure
 from gossamer.core.tiling import Tiling
+from gossamer.core.validation import float_array
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,17 @@ class Labelled:
 Cells = Tiling | Labelled
 
 
+def unit_weights(weights: Any, count: int, owner: str) -> np.ndarray:
+    """(count,) weights as floats; refused unless there is one >= 0 for each unit."""
+    found = float_array(weights, f"{owner}: weights")
+    if found.shape != (count,) or not np.isfinite(found).all() or (found < 0).any():
+        raise ValueError(
+            f"{owner}: weights must be {count} finite numbers >= 0, one a unit, got "
+            f"{found.tolist() if found.size < 10 else found.shape}."
+        )
+    return found
+
+
 def cells_of(structure: Structure, shape: tuple[int, ...]) -> Cells:
     """The units of a structure on an array of ``shape``, regular where they can be."""
     tiling = structure.tiling(shape)
@@ -49,6 +61,11 @@ def cells_of(structure: Structure, shape: tuple[int, ...]) -> Cells:
         return tiling
     units = structure.units(shape)
     return Labelled(shape, units.labels, units.count)
+
+
+def cell_sizes(cells: Cells) -> np.ndarray:
+    """(count,) coefficients in each cell, at least one: an empty cell divides nothing."""
+    return np.maximum(cells.sums(np.ones(cells.shape)), 1.0)
 
 
 def labelled(cells: Cells) -> np.ndarray:
@@ -86,3 +103,10 @@ def array_like(array: np.ndarray, values: Any, known: dict) -> Any:
     if key not in known:
         known[key] = values.new_tensor(array)
     return known[key]
+
+
+def sum_of_squares(values: Any) -> Any:
+    """``sum(values**2)``; a tensor's gradient is made in one pass, without a copy of the squares."""
+    if isinstance(values, np.ndarray):
+        return float(np.vdot(values, values))
+    return values.norm() ** 2

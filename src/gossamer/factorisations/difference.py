@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any, Self
 
 import numpy as np
 
 from gossamer.core.factorisation import Factorisation, Factors, root_mean_square
-from gossamer.factorisations.cells import array_like
+from gossamer.core.validation import finite_number
+from gossamer.factorisations.cells import array_like, unit_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +24,7 @@ class Difference(Factorisation):
     ----------
     strength : float
     shape : of the weight
-    power : k >= 1
+    power : k > 1
     weights : (size,), default None
 
     References
@@ -36,21 +38,28 @@ class Difference(Factorisation):
     weights: np.ndarray | None = None
     _known: dict = field(default_factory=dict, repr=False)
 
+    def __post_init__(self) -> None:
+        if not self.power > 1:
+            raise ValueError(f"Difference: power must be > 1, got {self.power}; 2 is the lasso.")
+        finite_number(self.strength, "Difference: strength", 0.0)
+        if self.weights is not None:
+            unit_weights(self.weights, prod(self.shape), "Difference")
+
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         return (self.shape, self.shape)
 
     def expand(self, factors: Factors) -> Any:
-        u, v = factors
+        u, v = self.as_factors(factors)
         if self.power == 2:
             return u * u - v * v
         return abs(u) ** self.power - abs(v) ** self.power
 
     def penalty(self, factors: Factors) -> Any:
-        u, v = factors
+        u, v = self.as_factors(factors)
         squares = u * u + v * v
         if self.weights is not None:
-            weights = self.weights.reshape(self.shape)
+            weights = np.asarray(self.weights, dtype=float).reshape(self.shape)
             squares = squares * array_like(weights, u, self._known)
         return self.strength * squares.sum()
 
@@ -58,11 +67,11 @@ class Difference(Factorisation):
         return float(self.penalty(self.balanced(w)))
 
     def balanced(self, w: np.ndarray) -> Factors:
-        w = np.asarray(w, dtype=float)
+        w = self.as_weight(w)
         return np.maximum(w, 0.0) ** (1 / self.power), np.maximum(-w, 0.0) ** (1 / self.power)
 
     def start(self, w: np.ndarray, spread: float | None = None) -> Factors:
-        w = np.asarray(w, dtype=float)
+        w = self.as_weight(w)
         spread = root_mean_square(w) ** (1 / self.power) if spread is None else spread
         common = spread**self.power
         parts = (np.maximum(w, 0.0) + common, np.maximum(-w, 0.0) + common)

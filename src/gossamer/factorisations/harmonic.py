@@ -7,12 +7,14 @@ R   = 1/2 |u|^2 + 1/2 sum_g lambda_g gamma_g^2,       inducing  sum_g lambda_g |
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 
 from gossamer.core.factorisation import Factorisation, Factors, root_mean_square
-from gossamer.factorisations.cells import Cells, array_like, gate_shape
+from gossamer.core.validation import finite_number
+from gossamer.factorisations.cells import Cells, array_like, gate_shape, unit_weights
 
 # keeps the gradient finite where a gate is zero
 _TINY = 1e-12
@@ -27,7 +29,7 @@ class Harmonic(Factorisation):
     strength : float
     levels : partitions of the entries, e.g. single entries and groups
     weights : one array (n_cells,) a level, of lambda
-        Zero leaves a cell out; every entry must be in some cell of positive weight.
+        Zero leaves a cell out; entries that are in no other are free.
 
     References
     ----------
@@ -52,14 +54,17 @@ class Harmonic(Factorisation):
     _known: dict = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        covered = sum(
-            cells.spread(weights) for cells, weights in zip(self.levels, self.weights, strict=True)
-        )
-        if not (np.asarray(covered) > 0).all():
+        if not self.levels or len(self.levels) != len(self.weights):
             raise ValueError(
-                "Harmonic: every entry must be in a group of positive weight; give lone entries "
-                "a group of their own."
+                f"Harmonic: one array of weights is needed for each level, got {len(self.levels)} "
+                f"levels and {len(self.weights)} arrays."
             )
+        finite_number(self.strength, "Harmonic: strength", 0.0)
+        checked = (
+            unit_weights(weights, cells.count, "Harmonic")
+            for cells, weights in zip(self.levels, self.weights, strict=True)
+        )
+        object.__setattr__(self, "weights", tuple(checked))
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -70,25 +75,39 @@ class Harmonic(Factorisation):
         return (self.shape, *(gate_shape(cells) for cells in self.levels))
 
     def expand(self, factors: Factors) -> Any:
-        u, *gates = factors
-        rate: Any = 0.0
+        u, *gates = self.as_factors(factors)
+        free = self._free_like(u)
+        rate: Any = 0.0 if free is None else free
         for number, (cells, gate) in enumerate(zip(self.levels, gates, strict=True)):
             rate = rate + cells.spread(self._weights(number, gate) / (gate * gate + _TINY**2))
         return u / rate**0.5
 
     def penalty(self, factors: Factors) -> Any:
-        u, *gates = factors
-        total = (u * u).sum()
+        u, *gates = self.as_factors(factors)
+        free = self._free_like(u)
+        total = (u * u).sum() if free is None else ((1 - free) * u * u).sum()
         for number, gate in enumerate(gates):
             total = total + (self._weights(number, gate) * gate * gate).sum()
         return self.strength / 2 * total
+
+    @cached_property
+    def _free(self) -> np.ndarray:
+        """One where an entry is in no cell of positive weight, zero elsewhere."""
+        pairs = zip(self.levels, self.weights, strict=True)
+        covered = sum(cells.spread(weights) for cells, weights in pairs)
+        return (np.asarray(covered) == 0).astype(float)
+
+    def _free_like(self, u: Any) -> Any:
+        if not self._free.any():
+            return None
+        return array_like(self._free, u, self._known.setdefault("free", {}))
 
     def _weights(self, number: int, gate: Any) -> Any:
         weights = self.weights[number].reshape(gate.shape)
         return array_like(weights, gate, self._known.setdefault(number, {}))
 
     def value(self, w: np.ndarray) -> float:
-        squares = np.square(np.asarray(w, dtype=float))
+        squares = np.square(self.as_weight(w))
         norms = [np.sqrt(np.ravel(cells.sums(squares))) for cells in self.levels]
         pairs = zip(self.weights, norms, strict=True)
         return self.strength * float(sum(np.ravel(a) @ norm for a, norm in pairs))
@@ -97,7 +116,7 @@ class Harmonic(Factorisation):
         return self.start(w, 0.0)
 
     def start(self, w: np.ndarray, spread: float | None = None) -> Factors:
-        w = np.asarray(w, dtype=float)
+        w = self.as_weight(w)
         spread = root_mean_square(w) ** 0.5 if spread is None else spread
         squares = np.square(w)
         gates = []

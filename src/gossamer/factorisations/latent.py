@@ -16,7 +16,8 @@ from typing import Any, Self
 import numpy as np
 
 from gossamer.core.factorisation import Factorisation, Factors, root_mean_square
-from gossamer.factorisations.cells import array_like, index_like
+from gossamer.core.validation import finite_number
+from gossamer.factorisations.cells import array_like, index_like, unit_weights
 
 _SWEEPS = 100_000
 
@@ -54,11 +55,17 @@ class Latent(Factorisation):
     _known: dict = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        if len(np.unique(self.positions)) != self.size or self.positions.max() >= self.size:
+        members = [np.asarray(group, dtype=np.intp) for group in self.groups]
+        if any(len(np.unique(group)) != group.size for group in members):
+            raise ValueError("Latent: groups must list each of their entries once.")
+        if not members or not np.array_equal(np.unique(self.positions), np.arange(self.size)):
             raise ValueError(
                 f"Latent: groups must cover the {self.size} entries of a weight of shape "
-                f"{self.shape}, and no others."
+                f"{self.shape}, and no others; give lone entries a group of their own."
             )
+        finite_number(self.strength, "Latent: strength", 0.0)
+        if not (unit_weights(self._strengths, len(members), "Latent") > 0).all():
+            raise ValueError("Latent: weights must be > 0; a free group would free its entries.")
 
     @cached_property
     def size(self) -> int:
@@ -76,14 +83,15 @@ class Latent(Factorisation):
 
     @cached_property
     def _strengths(self) -> np.ndarray:
-        return np.ones(len(self.groups)) if self.weights is None else np.asarray(self.weights)
+        count = len(self.groups)
+        return np.ones(count) if self.weights is None else np.asarray(self.weights, dtype=float)
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         return ((len(self.positions),), (len(self.groups),))
 
     def expand(self, factors: Factors) -> Any:
-        u, gates = factors
+        u, gates = self.as_factors(factors)
         parts = u * gates[index_like(self.owners, gates, self._tensors("owners"))]
         if isinstance(parts, np.ndarray):
             return np.bincount(self.positions, parts, self.size).reshape(self.shape)
@@ -91,7 +99,7 @@ class Latent(Factorisation):
         return parts.new_zeros(self.size).index_add(0, positions, parts).reshape(self.shape)
 
     def penalty(self, factors: Factors) -> Any:
-        u, gates = factors
+        u, gates = self.as_factors(factors)
         weights = array_like(self._strengths, gates, self._tensors("weights"))
         owned = weights[index_like(self.owners, gates, self._tensors("owners"))]
         return self.strength / 2 * ((owned * u * u).sum() + (weights * gates * gates).sum())
@@ -103,10 +111,12 @@ class Latent(Factorisation):
         return float(self.penalty(self.balanced(w)))
 
     def balanced(self, w: np.ndarray) -> Factors:
+        w = self.as_weight(w)
         return self._factors(w, self._group_sizes(w))
 
     def start(self, w: np.ndarray, spread: float | None = None) -> Factors:
-        spread = root_mean_square(np.asarray(w, dtype=float)) ** 0.5 if spread is None else spread
+        w = self.as_weight(w)
+        spread = root_mean_square(w) ** 0.5 if spread is None else spread
         return self._factors(w, self._group_sizes(w) + spread**2)
 
     def _factors(self, w: np.ndarray, sizes: np.ndarray) -> Factors:
@@ -124,7 +134,7 @@ class Latent(Factorisation):
 
         min_eta  1/2 sum_i w_i^2 / (sum_{g with i} eta_g / lambda_g)  +  1/2 sum_g lambda_g eta_g
         """
-        squares = np.square(np.ravel(np.asarray(w, dtype=float)))[self.positions]
+        squares = np.square(np.ravel(w))[self.positions]
         sizes = np.sqrt(np.bincount(self.owners, squares, len(self.groups)))
         for _ in range(_SWEEPS):
             shares = (sizes / self._strengths)[self.owners]

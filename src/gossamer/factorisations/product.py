@@ -22,9 +22,19 @@ from typing import Any, Self
 import numpy as np
 
 from gossamer.core.factorisation import Factorisation, Factors, root_mean_square
-from gossamer.factorisations.cells import Cells, array_like, gate_shape, nest
+from gossamer.core.validation import finite_number
+from gossamer.factorisations.cells import (
+    Cells,
+    array_like,
+    cell_sizes,
+    gate_shape,
+    nest,
+    unit_weights,
+)
 
 _SWEEPS = 10_000
+# the least share of the spread, in the unit of the weight, that a start leaves to any entry
+_FLOOR = 1e-3
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,7 @@ class Product(Factorisation):
     levels : of the factors; the first has single entries and carries the sign
         Levels of nested cells, from the finest to the coarsest, have a closed form.
     weights : (n_units,), default None
-        Of the cells of the coarsest level; they multiply the penalty.
+        Of the cells of the coarsest level; they multiply the penalty. For nested levels only.
     nonnegative : bool
         The leading factor is squared, the others enter by modulus.
 
@@ -79,8 +89,14 @@ class Product(Factorisation):
     def __post_init__(self) -> None:
         if not self.levels or not self.levels[0].cells.is_full:
             raise ValueError("Product: the first level must have single entries as cells.")
-        if any(level.power <= 0 for level in self.levels):
-            raise ValueError("Product: powers must be positive.")
+        powers = [level.power for level in self.levels]
+        if any(power <= 0 for power in powers) or sum(powers) <= 1:
+            raise ValueError(f"Product: powers must be > 0 and add up to > 1, got {powers}.")
+        finite_number(self.strength, "Product: strength", 0.0)
+        if self.weights is not None:
+            unit_weights(self.weights, self.levels[-1].cells.count, "Product")
+            if not self.is_nested:
+                raise ValueError("Product: crossing levels take no weights: leave weights=None.")
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -103,6 +119,7 @@ class Product(Factorisation):
 
     # -- the formulas ------------------------------------------------------------------------------
     def expand(self, factors: Factors) -> Any:
+        factors = self.as_factors(factors)
         first = self.levels[0].power
         if self.nonnegative:
             w = abs(factors[0]) ** (2 * first if self._is_squared else first)
@@ -115,6 +132,7 @@ class Product(Factorisation):
 
     def penalty(self, factors: Factors) -> Any:
         total = 0.0
+        factors = self.as_factors(factors)
         for number, (level, f) in enumerate(zip(self.levels, factors, strict=True)):
             squares = f * f
             if number == 0 and self._is_squared:
@@ -138,8 +156,7 @@ class Product(Factorisation):
         spread = self.levels[-1].cells.spread(np.asarray(self.weights, dtype=float))
         found = []
         for level, shape in zip(self.levels, self.shapes, strict=True):
-            sizes = level.cells.sums(np.ones(self.shape))
-            found.append((level.cells.sums(spread) / sizes).reshape(shape))
+            found.append((level.cells.sums(spread) / cell_sizes(level.cells)).reshape(shape))
         return found
 
     def _tensors(self, number: int) -> dict:
@@ -147,17 +164,17 @@ class Product(Factorisation):
 
     # -- what follows from them --------------------------------------------------------------------
     def value(self, w: np.ndarray) -> float:
-        w = np.asarray(w, dtype=float)
+        w = self.as_weight(w)
         if self.nonnegative and (w < 0).any():
             return np.inf
         return float(self.penalty(self._with_sign(w, self._moduli(w))))
 
     def balanced(self, w: np.ndarray) -> Factors:
-        w = np.asarray(w, dtype=float)
+        w = self.as_weight(w)
         return self._with_sign(self._allowed(w), self._moduli(w))
 
     def start(self, w: np.ndarray, spread: float | None = None) -> Factors:
-        w = self._allowed(np.asarray(w, dtype=float))
+        w = self._allowed(self.as_weight(w))
         if spread is None:
             spread = root_mean_square(w) ** (1 / self.depth)
         moduli = self._moduli(w)
@@ -165,10 +182,11 @@ class Product(Factorisation):
         scale = np.ones(self.shape)
         for level, gate in zip(self.levels[1:], gates, strict=True):
             scale = level.cells.scale(scale, gate**level.power)
-        leading = (np.abs(w) / scale) ** (1 / self.levels[0].power)
-        if self.levels[0].power != 1 or self.nonnegative:
+        power = self.levels[0].power
+        leading = (np.abs(w) / scale) ** (1 / power)
+        if power != 1 or self.nonnegative:
             # a power of itself is flat at zero
-            leading = np.maximum(leading, 1e-2 * spread)
+            leading = np.maximum(leading, _FLOOR ** (1 / power) * spread)
         return self._with_sign(w, [leading, *gates])
 
     def with_strength(self, strength: float) -> Self:
@@ -205,7 +223,7 @@ class Product(Factorisation):
         for level, square, power in zip(
             reversed(self.levels), reversed(squares), reversed(powers), strict=True
         ):
-            shared = level.cells.sums(above) / level.cells.sums(np.ones(self.shape))
+            shared = level.cells.sums(above) / cell_sizes(level.cells)
             alive = shared > 0
             inverse = np.where(alive, np.where(alive, shared, 1.0) ** (-2 / power), 0.0)
             modulus = np.sqrt(np.ravel(square) * np.ravel(inverse))
@@ -241,4 +259,4 @@ class Product(Factorisation):
 
 def _mean_over_cells(cells: Cells, totals: np.ndarray) -> np.ndarray:
     """Numbers of single entries that add up to ``totals`` in every cell."""
-    return np.asarray(cells.spread(np.ravel(totals) / cells.sums(np.ones(cells.shape))))
+    return np.asarray(cells.spread(np.ravel(totals) / cell_sizes(cells)))

@@ -49,12 +49,12 @@ class Ridged(Factorisation):
     def _ridge(self, w: Any) -> Any:
         squares = w * w
         if self.weights is not None:
-            weights = self.weights.reshape(self.shape)
+            weights = np.asarray(self.weights, dtype=float).reshape(self.shape)
             squares = squares * array_like(weights, w, self._known)
         return self.strength * self.ridge / 2 * squares.sum()
 
     def value(self, w: np.ndarray) -> float:
-        return self.base.value(w) + float(self._ridge(np.asarray(w, dtype=float)))
+        return self.base.value(w) + float(self._ridge(self.as_weight(w)))
 
     def balanced(self, w: np.ndarray) -> Factors:
         return self.base.balanced(w)

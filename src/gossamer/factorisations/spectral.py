@@ -9,6 +9,8 @@ from typing import Any, Self
 import numpy as np
 
 from gossamer.core.factorisation import Factorisation, Factors
+from gossamer.factorisations.cells import sum_of_squares
+from gossamer.core.validation import finite_number
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +26,8 @@ class MatrixProduct(Factorisation):
     shape : of the weight
     depth : k >= 2
     rank : int, default None
-        Largest rank of the product; by default that of the weight's shape.
+        Largest rank of the product; by default that of the weight's shape. What exceeds it is cut
+        off by ``balanced`` and ``start``, and of infinite value.
 
     References
     ----------
@@ -48,6 +51,7 @@ class MatrixProduct(Factorisation):
             raise ValueError(f"MatrixProduct: depth must be an integer >= 2, got {self.depth}.")
         if self.rank is not None and self.rank < 1:
             raise ValueError(f"MatrixProduct: rank must be >= 1, got {self.rank}.")
+        finite_number(self.strength, "MatrixProduct: strength", 0.0)
 
     @property
     def _sizes(self) -> tuple[int, int, int]:
@@ -62,38 +66,43 @@ class MatrixProduct(Factorisation):
         return ((rows, rank), *inner, (rank, columns))
 
     def expand(self, factors: Factors) -> Any:
-        w = factors[0]
-        for factor in factors[1:]:
+        w, *others = self.as_factors(factors)
+        for factor in others:
             w = w @ factor
         return w.reshape(self.shape)
 
     def penalty(self, factors: Factors) -> Any:
-        return self.strength / self.depth * sum((factor * factor).sum() for factor in factors)
+        return self.strength / self.depth * sum((f * f).sum() for f in self.as_factors(factors))
 
     def value(self, w: np.ndarray) -> float:
         singular = np.linalg.svd(self._matrix(w), compute_uv=False)
+        rank = self._sizes[2]
+        if singular[rank:].sum() > 1e-10 * singular.sum():
+            return np.inf
         return float(self.strength * (singular ** (2 / self.depth)).sum())
 
     def balanced(self, w: np.ndarray) -> Factors:
         return self.start(w, 0.0)
 
     def start(self, w: np.ndarray, spread: float | None = None) -> Factors:
-        rank = self._sizes[2]
+        rows, columns, rank = self._sizes
         left, singular, right = np.linalg.svd(self._matrix(w), full_matrices=False)
         left, singular, right = left[:, :rank], singular[:rank], right[:rank]
         mean = float(singular.mean()) if singular.size else 0.0
         root = (mean or 1.0) ** (1 / self.depth)
         roots = singular ** (1 / self.depth)
         spread = root if spread is None else spread
-        # the last factors carry the spread, the first one what is left of the weight
-        later = np.sqrt(roots * roots + spread * spread)
-        gain = later ** (self.depth - 1)
-        first = np.divide(singular, gain, out=np.zeros_like(singular), where=gain > 0)
-        inner = (np.diag(later),) * (int(self.depth) - 2)
-        return (left * first, *inner, later[:, None] * right)
+        # one factor has what the others, which carry the spread, leave of the weight; a square one
+        # must carry it, for every entry to feel it through a weight of zero
+        carried = np.sqrt(roots * roots + spread * spread)
+        gain = carried ** (self.depth - 1)
+        rest = np.divide(singular, gain, out=np.zeros_like(singular), where=gain > 0)
+        first, last = (carried, rest) if columns > rows else (rest, carried)
+        inner = (np.diag(carried),) * (int(self.depth) - 2)
+        return (left * first, *inner, last[:, None] * right)
 
     def with_strength(self, strength: float) -> Self:
         return replace(self, strength=float(strength))
 
     def _matrix(self, w: np.ndarray) -> np.ndarray:
-        return np.asarray(w, dtype=float).reshape(self.shape[0], -1)
+        return self.as_weight(w).reshape(self.shape[0], -1)
