@@ -1,0 +1,67 @@
+"""Multiply-accumulate operations of a network, module by module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+from gossamer.nn.tracing import evaluating, positional
+
+
+def _attention_flops(query: Any, key: Any, value: Any, *args: Any, **named: Any) -> int:
+    return int(sdpa_flop_count(query, key, value))
+
+
+# The processor's fused attention is missing in PyTorch's own table.
+_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
+
+
+def count_macs(model: nn.Module, example_inputs: Tensor | Sequence[Any]) -> dict[str, int]:
+    """Multiply-accumulate operations that each module does itself, without its children.
+
+    Matrix products, convolutions and attention count; what works entry by entry, such as
+    activations, normalisation and pooling, does not, nor do recurrent layers. A FLOP count in the
+    papers' sense is twice this. A module that is called twice counts twice.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Run once, in evaluation mode; left as it is.
+    example_inputs : tensor, or sequence of the forward method's positional arguments
+        Everything is counted for this batch.
+
+    Returns
+    -------
+    dict from the module's name to its operations, the model itself being ``""``; modules that do
+    none are left out.
+
+    Examples
+    --------
+    >>> from gossamer.nn.models import LeNet300
+    >>> count_macs(LeNet300(), torch.zeros(1, 784))
+    {'fc1': 235200, 'fc2': 30000, 'fc3': 1000}
+    """
+    inputs = positional(example_inputs)
+    counter = FlopCounterMode(display=False, custom_mapping=_ATTENTION)
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # its one fused operator is not counted
+    try:
+        with evaluating(model), torch.no_grad(), counter:
+            model(*inputs)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+    totals = {
+        name.partition(".")[2]: sum(flops.values()) // 2
+        for name, flops in counter.get_flop_counts().items()
+        if name != "Global"
+    }
+    own = dict(totals)
+    for name, total in totals.items():
+        if name:
+            parent = name.rpartition(".")[0]
+            own[parent] = own.get(parent, 0) - total
+    return {name: macs for name, macs in own.items() if macs}

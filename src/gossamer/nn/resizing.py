@@ -1,0 +1,103 @@
+"""Resizing: a copy of a model whose weights have fewer channels."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gossamer.nn.flow import Read
+from gossamer.nn.graph import ChannelGraph
+
+
+def resize(
+    model: nn.Module,
+    graph: ChannelGraph,
+    alive: np.ndarray,
+    folds: Sequence[tuple[Read, Tensor]] = (),
+) -> nn.Module:
+    """A copy of `model` with the living channels only, and addends folded into biases.
+
+    Parameters
+    ----------
+    model : the one that `graph` is of; left as it is
+    alive : (n_channels,) mask over the classes of the graph
+    folds : (read, addend) pairs; the addend, of shape (made,), goes to the layer's bias
+    """
+    small = copy.deepcopy(model)
+    _replace(small, _smaller_tensors(small, graph, alive))
+    for before, after in zip(model.modules(), small.modules(), strict=True):
+        describe(after, before)
+    for read, addend in folds:
+        made = graph.classes[read.weight.axes[read.makes].numpy()]
+        _add_to_bias(small, read, addend[torch.from_numpy(alive[made])])
+    return small
+
+
+def _smaller_tensors(
+    small: nn.Module, graph: ChannelGraph, alive: np.ndarray
+) -> dict[int, tuple[Tensor, Tensor]]:
+    """By the id of a tensor of the copy: that tensor, and its part that lives."""
+    named = dict(small.named_parameters()) | dict(small.named_buffers())
+    parts: dict[str, Tensor] = {}
+    for weight, axis, classes in graph.axes():
+        if not alive[classes].all():
+            whole = parts.get(weight.name, named[weight.name].detach())
+            kept = torch.from_numpy(np.flatnonzero(alive[classes])).to(whole.device)
+            parts[weight.name] = whole.index_select(axis, kept)
+    return {id(named[name]): (named[name], part) for name, part in parts.items()}
+
+
+def _replace(small: nn.Module, parts: dict[int, tuple[Tensor, Tensor]]) -> None:
+    """Put the parts where the whole tensors are, under each of their names."""
+    renewed = {
+        key: nn.Parameter(part, whole.requires_grad) if isinstance(whole, nn.Parameter) else part
+        for key, (whole, part) in parts.items()
+    }
+    for module in small.modules():
+        for registry in (module._parameters, module._buffers):
+            for name, tensor in registry.items():
+                if id(tensor) in renewed:
+                    registry[name] = renewed[id(tensor)]  # type: ignore[assignment]
+
+
+def describe(module: nn.Module, before: nn.Module) -> None:
+    """Make a layer's own account of its sizes fit its weights; `before` is the layer uncut."""
+    match module:
+        case nn.Linear():
+            module.out_features, module.in_features = module.weight.shape
+        case nn.modules.conv._ConvNd():
+            first = int(before.weight.shape[0])  # type: ignore[index]
+            if module.groups > 1:
+                module.groups = module.groups * module.weight.shape[0] // first
+            rows, columns = module.weight.shape[0], module.weight.shape[1] * module.groups
+            sizes = (rows, columns) if module.transposed else (columns, rows)
+            module.in_channels, module.out_channels = sizes
+        case nn.modules.batchnorm._NormBase():
+            vector = module.weight if module.affine else module.running_mean
+            module.num_features = module.num_features if vector is None else len(vector)
+        case nn.GroupNorm(affine=True):
+            channels = len(module.weight)
+            module.num_groups = module.num_groups * channels // module.num_channels
+            module.num_channels = channels
+        case nn.LayerNorm() | nn.RMSNorm() if module.elementwise_affine:
+            module.normalized_shape = tuple(module.weight.shape)
+        case nn.Embedding():
+            module.embedding_dim = module.weight.shape[1]
+        case nn.PReLU():
+            module.num_parameters = len(module.weight)
+
+
+def _add_to_bias(small: nn.Module, read: Read, addend: Tensor) -> None:
+    """Add to a layer's bias in double precision; give it one if it has none."""
+    path = read.weight.name.rpartition(".")[0]
+    weight = small.get_parameter(read.weight.name)
+    if read.bias is None:
+        small.get_submodule(path).bias = nn.Parameter(addend.to(weight), weight.requires_grad)
+        return
+    bias = small.get_parameter(read.bias.name)
+    with torch.no_grad():
+        bias.copy_(bias.double() + addend.to(bias.device))

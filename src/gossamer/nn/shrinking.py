@@ -1,0 +1,249 @@
+"""Shrinking: a smaller network that computes the same, without the channels that are dead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gossamer.nn.flops import count_macs
+from gossamer.nn.flow import Read, Weight
+from gossamer.nn.graph import ChannelGraph
+from gossamer.nn.resizing import resize
+from gossamer.nn.tracing import evaluating, positional
+
+
+@dataclass(frozen=True)
+class Shrinkage:
+    """What :func:`shrink` did, as attribute ``shrinkage`` of the model that it returns.
+
+    Attributes
+    ----------
+    channels : dict
+        Of each weight that makes channels: its name, with their number (before, after).
+    parameters, macs : (before, after)
+        Multiply-accumulate operations are those of the example inputs.
+    difference : float
+        Largest one of an output to the original model's, relative to the largest output.
+    kept : tuple of str
+        Operators that no rule understands, around which nothing was removed.
+    """
+
+    channels: dict[str, tuple[int, int]] = field(repr=False)
+    parameters: tuple[int, int]
+    macs: tuple[int, int]
+    difference: float
+    kept: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for a file or a report."""
+        return asdict(self)
+
+
+def shrink(
+    model: nn.Module, example_inputs: Tensor | Sequence[Any], *, tolerance: float = 1e-5
+) -> nn.Module:
+    r"""A physically smaller model with the same outputs.
+
+    A channel goes when every layer that reads it either has only zero weights for it, or gets the
+    same number from it for every input: a filter of zeros sends its bias, through normalisation
+    and activation, which becomes a part of the next layer's bias. That in turn silences what came
+    before: :math:`W_{:c} = 0` for all readers, or :math:`x_c \equiv a` and
+    :math:`b \leftarrow b + W_{:c}\, a`. A convolution with zero padding does not see the same
+    number at its border: there only :math:`a = 0` will do. Every layer keeps one channel at least.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Left as it is. What it computes in evaluation mode is what is kept.
+    example_inputs : tensor, or sequence of the forward method's positional arguments
+    tolerance : float, default 1e-5
+        Allowed difference of outputs, relative to the largest output: some thirty times the
+        rounding of float32, since sums get other orders. For coarser types it is taken relative
+        to their precision.
+
+    Returns
+    -------
+    A new model of the same class, with smaller layers; attribute ``shrinkage`` is a
+    :class:`Shrinkage`. It loads into a model of the old size no more.
+
+    Raises
+    ------
+    ValueError
+        If `torch.export` cannot trace the model, or its weights are parametrised.
+    RuntimeError
+        If the smaller model's outputs differ on the example inputs or on random ones; this would
+        be a bug, or a model whose outputs are random.
+
+    References
+    ----------
+    Bragagnolo and Barbano (2022), Simplify: a Python library for optimizing pruned neural
+    networks. Fang, Ma, Song, Mi and Wang (2023), DepGraph: towards any structural pruning.
+
+    Examples
+    --------
+    >>> from gossamer.nn.models import LeNet300
+    >>> model = LeNet300()
+    >>> with torch.no_grad():
+    ...     _ = model.fc1.weight[::2].zero_()
+    >>> small = shrink(model, torch.zeros(1, 784))
+    >>> small.fc1
+    Linear(in_features=784, out_features=150, bias=True)
+    >>> small.shrinkage.parameters
+    (266610, 133860)
+    """
+    inputs = positional(example_inputs)
+    # A forward method that spells out the number of channels breaks when it changes: the second
+    # attempt leaves those channels alone.
+    for pins_sizes in (False, True):
+        graph = ChannelGraph(model, inputs, pins_sizes)
+        alive, folds = surviving(graph)
+        small = resize(model, graph, alive, folds)
+        try:
+            difference = largest_difference(model, small, inputs)
+        except (RuntimeError, IndexError, ValueError) as error:
+            difference = float("inf")
+            failure: Exception | None = error
+        else:
+            failure = None
+        if difference <= tolerance_of(model, tolerance):
+            small.shrinkage = report(model, small, inputs, graph, difference)  # type: ignore[assignment]
+            return small
+    raise RuntimeError(
+        f"The smaller {type(model).__name__} would differ from the original one by {difference:.2g}"
+        " of its largest output, so it is withheld. If the model is random in evaluation mode, "
+        "make it deterministic first."
+    ) from failure
+
+
+def surviving(graph: ChannelGraph) -> tuple[np.ndarray, list[tuple[Read, Tensor]]]:
+    """Which channels stay, and what the biases of the layers that read the others get.
+
+    Returns
+    -------
+    alive : (n_channels,) mask over the classes of the graph
+    folds : (read, addend) pairs, the addend of shape (made,)
+    """
+    stays = graph.pinned | graph.mixed
+    axes = [classes for _, _, classes in graph.axes()]
+    while True:
+        alive = _fixed_point(graph, stays)
+        empty = [classes for classes in axes if not alive[classes].any()]
+        if not empty:
+            break
+        stays[[classes[0] for classes in empty]] = True
+    folds = []
+    for read in graph.flow.reads:
+        gone = ~torch.from_numpy(alive[_channels(graph, read)])
+        addend = read.taps()[:, gone] @ read.constants[gone].nan_to_num()
+        if bool((addend != 0).any()):
+            folds.append((read, addend))
+    return alive, folds
+
+
+def _fixed_point(graph: ChannelGraph, stays: np.ndarray) -> np.ndarray:
+    """Channels that must live, given some that stay: what a living one needs lives too."""
+    readers = [
+        (
+            _channels(graph, read),
+            graph.classes[read.weight.axes[read.makes].numpy()],
+            ~read.silent().numpy() & ~_foldable(graph, read)[None, :],
+        )
+        for read in graph.flow.reads
+    ]
+    alive = stays.copy()
+    while True:
+        before = alive.sum()
+        for incoming, made, needs in readers:
+            alive[incoming[needs[alive[made]].any(0)]] = True
+        if alive.sum() == before:
+            return alive
+
+
+def _channels(graph: ChannelGraph, read: Read) -> np.ndarray:
+    """(read,) the channel that each input of a layer is."""
+    return graph.classes[read.weight.axes[read.reads].numpy()]
+
+
+def _foldable(graph: ChannelGraph, read: Read) -> np.ndarray:
+    """(read,) whether a layer's input is constant, and its part of the sum fits into the bias."""
+    constants = read.constants.numpy()
+    takes_bias = read.folds and _has_own_bias(graph, read)
+    return (constants == 0) | (takes_bias & ~np.isnan(constants))
+
+
+def _has_own_bias(graph: ChannelGraph, read: Read) -> bool:
+    """Whether the layer has, or can be given, a bias that nothing else uses."""
+
+    def uses(weight: Weight) -> int:
+        return sum(weight in (other.weight, other.bias) for other in graph.flow.reads)
+
+    if read.bias is not None:
+        return uses(read.bias) == 1 and uses(read.weight) == 1 and not read.bias.tied
+    can_have_one = isinstance(read.weight.owner, nn.Linear | nn.modules.conv._ConvNd)
+    return can_have_one and uses(read.weight) == 1 and not read.weight.tied
+
+
+def largest_difference(model: nn.Module, small: nn.Module, inputs: tuple[Any, ...]) -> float:
+    """Of any output, over the largest output, on the example inputs and on random ones."""
+    generator = torch.Generator().manual_seed(0)
+
+    def random_like(item: Any) -> Any:
+        if not isinstance(item, Tensor) or not item.is_floating_point():
+            return item
+        return torch.randn(item.shape, generator=generator).to(item)
+
+    worst = 0.0
+    with evaluating(model), evaluating(small), torch.no_grad():
+        for drawn in (inputs, tuple(map(random_like, inputs))):
+            expected, got = _leaves(model(*drawn)), _leaves(small(*drawn))
+            for a, b in zip(expected, got, strict=True):
+                if a.shape != b.shape:
+                    return float("inf")
+                a, b = a.double(), b.double()
+                apart = (a - b).abs().where((a != b) & ~(a.isnan() & b.isnan()), 0)
+                scale = max(float(a.nan_to_num().abs().max()), 1e-30) if a.numel() else 1.0
+                worst = max(worst, float(apart.max()) / scale if a.numel() else 0.0)
+    return worst
+
+
+def _leaves(outputs: Any) -> list[Tensor]:
+    leaves = torch.utils._pytree.tree_leaves(outputs)
+    return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+
+
+def tolerance_of(model: nn.Module, tolerance: float) -> float:
+    """The tolerance for the coarsest type of the model's parameters; as given for float32."""
+    precisions = [torch.finfo(p.dtype).eps for p in model.parameters() if p.is_floating_point()]
+    float32 = torch.finfo(torch.float32).eps
+    return tolerance * max(1.0, max(precisions, default=float32) / float32)
+
+
+def report(
+    model: nn.Module,
+    small: nn.Module,
+    inputs: tuple[Any, ...],
+    graph: ChannelGraph,
+    difference: float,
+) -> Shrinkage:
+    channels = {}
+    for weight in graph.flow.weights:
+        for axis in weight.made:
+            if len(weight.shape) > 1:
+                after = dict(small.named_parameters())[weight.name].shape[axis]
+                channels[weight.name] = (weight.shape[axis], after)
+    return Shrinkage(
+        channels=channels,
+        parameters=(_count(model), _count(small)),
+        macs=(sum(count_macs(model, inputs).values()), sum(count_macs(small, inputs).values())),
+        difference=difference,
+        kept=tuple(graph.flow.kept),
+    )
+
+
+def _count(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())

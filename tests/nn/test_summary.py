@@ -1,0 +1,105 @@
+"""The layer table: its numbers against closed forms and the papers' own."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from gossamer.nn.flops import count_macs
+from gossamer.nn.layer_table import summary
+from gossamer.nn.models import LeNet5, MobileNetV2
+from gossamer.nn.shrinking import shrink
+
+
+def test_mobilenet_costs_what_its_paper_says() -> None:
+    """300 million multiply-accumulate operations for 224 x 224 pixels: table 4 of the paper."""
+    total = summary(MobileNetV2(), torch.zeros(1, 3, 224, 224)).total
+    assert total.macs == pytest.approx(300e6, rel=0.01)
+    assert total.parameters == 3_504_872
+
+
+def test_macs_are_weights_times_positions() -> None:
+    macs = count_macs(LeNet5(), torch.zeros(3, 1, 28, 28))
+    positions = {"conv1": 24 * 24, "conv2": 8 * 8, "fc1": 1, "fc2": 1}
+    weights = {name: LeNet5().get_parameter(f"{name}.weight").numel() for name in positions}
+    assert macs == {name: 3 * weights[name] * positions[name] for name in positions}
+
+
+@pytest.mark.parametrize(
+    ("layer", "inputs", "macs"),
+    [
+        (nn.Conv2d(8, 8, 3, groups=8), torch.zeros(1, 8, 5, 5), 8 * 9 * 9),
+        (nn.ConvTranspose1d(4, 6, 3), torch.zeros(2, 4, 5), 2 * 5 * 4 * 6 * 3),
+        (nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 5)), torch.zeros(7, 3), 7 * (12 + 20)),
+        (nn.BatchNorm1d(3), torch.zeros(2, 3), 0),
+    ],
+    ids=["depthwise", "transposed", "batch", "entrywise"],
+)
+def test_macs_of_layers(layer: nn.Module, inputs: torch.Tensor, macs: int) -> None:
+    assert summary(layer, inputs).total.macs == macs
+
+
+def test_attention_counts_its_products() -> None:
+    """Projections 4 d^2 an item, scores and mixing 2 n d an item."""
+    attention = nn.MultiheadAttention(16, 4, batch_first=True).eval()
+    x = torch.zeros(2, 5, 16)
+    assert sum(count_macs(attention, (x, x, x)).values()) == 2 * 5 * (4 * 16**2 + 2 * 5 * 16)
+
+
+def test_a_layer_that_is_used_twice_works_twice() -> None:
+    layer = nn.Linear(4, 4)
+    table = summary(nn.Sequential(layer, nn.ReLU(), layer), torch.zeros(1, 4))
+    assert (table.total.macs, table.total.parameters) == (32, 20)
+
+
+def test_zeros_and_zero_channels() -> None:
+    layer = nn.Linear(6, 4)
+    with torch.no_grad():
+        layer.weight.fill_(1)
+        layer.weight[0] = 0
+        layer.weight[:, 1] = 0
+        layer.weight[2, 2] = 0
+        layer.bias.fill_(1)
+    (row,) = summary(layer, torch.zeros(2, 6)).layers
+    assert (row.parameters, row.nonzeros) == (28, 14 + 4)
+    assert row.sparsity == pytest.approx(10 / 28)
+    assert (row.macs, row.macs_channels, row.macs_nonzeros) == (2 * 24, 2 * 3 * 5, 2 * 14)
+
+
+def test_what_shrinking_leaves_is_at_most_what_zero_channels_leave() -> None:
+    torch.manual_seed(0)
+    model, images = LeNet5(), torch.randn(1, 1, 28, 28)
+    with torch.no_grad():
+        for layer in (model.conv1, model.conv2, model.fc1):
+            layer.weight[::2] = 0
+    small = shrink(model, images)
+    before, after = summary(model, images), summary(small, images)
+    assert after.total.macs <= before.total.macs_channels
+    assert after.total.macs == small.shrinkage.macs[1]
+    assert after.total.macs == after.total.macs_channels == after.total.macs_nonzeros
+
+
+def test_the_table_has_a_line_a_layer_and_plain_data() -> None:
+    table = summary(LeNet5(), torch.zeros(1, 1, 28, 28))
+    lines = str(table).splitlines()
+    assert len(lines) == 4 + 4
+    assert all(
+        line.startswith(layer.name) for line, layer in zip(lines[2:6], table.layers, strict=True)
+    )
+    plain = json.loads(json.dumps(table.to_dict()))
+    assert [row["name"] for row in plain["layers"]] == ["conv1", "conv2", "fc1", "fc2"]
+    assert plain["layers"][0]["output"] == [1, 20, 24, 24]
+    assert plain["total"]["parameters"] == 431_080
+
+
+def test_the_model_is_left_as_it_is() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)).train()
+    model[0].eval()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    summary(model, torch.randn(5, 3))
+    assert (model.training, model[0].training, model[1].training) == (True, False, True)
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+    assert not model[0]._forward_hooks
