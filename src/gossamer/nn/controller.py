@@ -1,4 +1,4 @@
-"""A controller of the strength: it reaches an asked sparsity at the end of training."""
+"""A controller that reaches an asked sparsity at the end of training."""
 
 from __future__ import annotations
 
@@ -12,68 +12,68 @@ from gossamer.nn.factorised import FactorisedWeight
 
 @dataclass
 class Target:
-    """Steer the strength so that only the share ``keep`` of the cost matters at the end.
+    r"""Bring the weights within a budget, gradually, and settle on the support that is left.
 
-    What is controlled is the share of the penalty that the units beyond the budget still hold:
-    by the time ``until`` it shall have gone down to ``tolerance``, along a geometric ramp. Above
-    the ramp the strength grows, below it shrinks. Neither a threshold nor a strength is guessed.
+    At each correction the smallest units beyond the budget of the moment,
+
+    .. math:: 1 - (1 - \text{keep}) \, (1 - (1 - t / \text{until})^3)
+
+    at progress t, are cut to zero, where a product of factors stays by itself. The penalty does
+    the work and the cuts steer it: where they take more than ``tolerance`` of the penalty the
+    strength grows, where less it shrinks. From ``until`` on the strength is ``settle`` and the
+    support, by then that of the budget, trains without shrinkage.
 
     Parameters
     ----------
     keep : float in (0, 1]
         Of the cost of all sparse weights: of their entries, or of FLOPs where ``sparsify`` was
         given costs.
-    tolerance : float, default 1e-2
-        Share of the penalty that may be cut off at the end.
-    until : float in (0, 1], default 0.8
-        Progress of training by which the ramp has ended; the rest settles.
-    every : int, default 10
+    until : float in (0, 1], default 0.7
+        Progress of training by which the budget is met.
+    settle : float, default 0.0
+        Share of the strength afterwards; zero removes the penalty's bias, one keeps its optimum.
+    tolerance : float, default 1e-3
+        Share of the penalty that a cut may take.
+    rate : float >= 0, default 0.2
+        Logarithm of the largest change of the strength at a correction; zero leaves it alone.
+    every : int, default 20
         Steps between two corrections.
-    rate : float, default 4.0
-        Logarithm of the largest change of the strength over a tenth of the training.
 
     References
     ----------
-    Kolb, Weber, Bischl and Ruegamer (2025), Deep weight factorization, on how sparsity follows
-    from the strength; the control law is our own.
+    Zhu and Gupta (2018), To prune, or not to prune, for the cubic schedule. Kolb, Weber, Bischl
+    and Ruegamer (2025), Deep weight factorization.
     """
 
     keep: float
-    tolerance: float = 1e-2
-    until: float = 0.8
-    every: int = 10
-    rate: float = 4.0
+    until: float = 0.7
+    settle: float = 0.0
+    tolerance: float = 1e-3
+    rate: float = 0.2
+    every: int = 20
 
     def __post_init__(self) -> None:
         self.keep = check_keep(self.keep)
-        for name, low, high in (("tolerance", 0.0, 1.0), ("until", 0.0, 1.0)):
-            value = getattr(self, name)
-            if not low < value <= high:
-                raise ValueError(f"Target: {name} must be in ({low:g}, {high:g}], got {value}.")
+        for name in ("until", "tolerance"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"Target: {name} must be in (0, 1], got {getattr(self, name)}.")
+        for name in ("settle", "rate"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"Target: {name} must be >= 0, got {getattr(self, name)}.")
         if self.every < 1:
             raise ValueError(f"Target: every must be >= 1, got {self.every}.")
-        self._first: float | None = None
 
-    def correct(
-        self, weights: Sequence[FactorisedWeight], progress: float, share: float
-    ) -> tuple[float, float]:
-        """The factor on the strength, and the share of the penalty beyond the budget.
+    def budget(self, progress: float) -> float:
+        """The share to keep at a progress of training."""
+        left = 1 - min(1.0, progress / self.until)
+        return 1 - (1 - self.keep) * (1 - left**3)
 
-        ``share`` of the training has passed since the last correction.
-        """
+    def correct(self, weights: Sequence[FactorisedWeight], progress: float) -> tuple[float, float]:
+        """Cut what is beyond the budget: the factor on the strength, and the share cut off."""
         units = Units.of(weights)
-        lost = units.lost(units.within(self.keep))
-        if self._first is None:
-            self._first = max(lost, self.tolerance)
-        done = min(1.0, progress / self.until)
-        asked = math.exp((1 - done) * math.log(self._first) + done * math.log(self.tolerance))
-        error = math.log(max(lost, 1e-12) / asked)
-        return math.exp(10 * share * self.rate * max(-1.0, min(1.0, error))), lost
-
-    def state_dict(self) -> dict[str, float | None]:
-        """What the controller remembers."""
-        return {"first": self._first}
-
-    def load_state_dict(self, state: dict[str, float | None]) -> None:
-        """Go on from a saved state."""
-        self._first = state["first"]
+        alive = units.within(self.budget(progress))
+        lost = units.lost(alive)
+        for weight, flags in zip(weights, units.split(alive), strict=True):
+            weight.cut(flags)
+        error = math.log(max(lost, 1e-12) / self.tolerance)
+        return math.exp(max(-self.rate, min(self.rate, error))), lost

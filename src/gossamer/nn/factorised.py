@@ -143,6 +143,20 @@ class FactorisedWeight:
         for factor, value in zip(self.factors, self.form.balanced(w), strict=True):
             factor.copy_(as_tensor(value, factor))
 
+    @torch.no_grad()
+    def cut(self, alive: np.ndarray) -> None:
+        """Set all factors to zero that only units without life are made of."""
+        if alive.all():
+            return
+        if self.units_on.is_spectral:
+            self.set_(self.kept(self.plain(), alive))
+            return
+        support = self.kept(np.ones(self.form.shape), alive)
+        # which factors a weight on this support needs, of either sign
+        signs = zip(self.form.balanced(support), self.form.balanced(-support), strict=True)
+        for factor, (positive, negative) in zip(self.factors, signs, strict=True):
+            factor.mul_(as_tensor((positive != 0) | (negative != 0), factor))
+
     def moved(self, modules: Mapping[nn.Module, nn.Module]) -> FactorisedWeight:
         """The same weight in a copy of the model, whose modules are given for the old ones."""
         places = tuple((modules[module], tensor_name) for module, tensor_name in self.places)

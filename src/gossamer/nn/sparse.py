@@ -70,8 +70,8 @@ def sparsify(
         Calls of ``sparse.step()`` that make up the training. Needed by all schedules but the
         constant one and by ``keep``.
     keep : float in (0, 1] or Target, default None
-        Share of the entries (or of ``costs``) that shall remain: a controller then moves the
-        strength, see :class:`gossamer.nn.Target`, and ``finalise`` keeps that much.
+        Share of the entries (or of ``costs``) that shall remain: a controller then cuts units
+        and moves the strength, see :class:`gossamer.nn.Target`, and ``finalise`` keeps that much.
     scale : {None, "fan-in", "size"}, default None
         Relative strength of the layers, see :mod:`gossamer.nn.scales`. ``None`` is the penalty
         as written.
@@ -173,7 +173,9 @@ class Sparse:
 
     @property
     def strength(self) -> float:
-        return self.base * self.schedule(self.progress)
+        settled = self.target is not None and self.progress >= self.target.until
+        share = self.target.settle if self.target is not None and settled else 1.0
+        return share * self.base * self.schedule(self.progress)
 
     def factors(self) -> Iterator[nn.Parameter]:
         """The trained factors of all weights."""
@@ -193,11 +195,10 @@ class Sparse:
         self._refuse_finalised()
         self.steps += 1
         target = self.target
-        if target is None or self.steps % target.every or self.progress >= 1:
+        if target is None or (self.steps % target.every and self.progress < 1):
             return
-        assert self.total_steps is not None
-        factor, lost = target.correct(self.weights, self.progress, target.every / self.total_steps)
-        self.base *= factor
+        factor, lost = target.correct(self.weights, self.progress)
+        self.base *= factor if self.progress < target.until else 1.0
         self.history.append(Moment(self.steps, self.strength, lost))
 
     def param_groups(
@@ -286,9 +287,8 @@ class Sparse:
     # -- saving and copying ------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:
         """Schedule and controller; the factors are in the model's own ``state_dict``."""
-        known = None if self.target is None else self.target.state_dict()
         scales = {weight.name: weight.scale for weight in self.weights}
-        return {"steps": self.steps, "base": self.base, "target": known, "scales": scales}
+        return {"steps": self.steps, "base": self.base, "scales": scales}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where :meth:`state_dict` was taken."""
@@ -300,8 +300,6 @@ class Sparse:
         self.steps, self.base = int(state["steps"]), float(state["base"])
         for weight in self.weights:
             weight.scale = float(state["scales"][weight.name])
-        if self.target is not None and state["target"] is not None:
-            self.target.load_state_dict(state["target"])
 
     def plain_state_dict(self) -> dict[str, torch.Tensor]:
         """The model's ``state_dict`` under its plain names: weights made, nothing cut off."""
