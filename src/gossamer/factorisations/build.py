@@ -13,6 +13,7 @@ from gossamer.factorisations.cells import Labelled, cells_of, unit_weights
 from gossamer.factorisations.difference import Difference
 from gossamer.factorisations.harmonic import Harmonic
 from gossamer.factorisations.product import Level, Product
+from gossamer.factorisations.spectral import MatrixProduct
 from gossamer.structures import Elements
 
 FORMS = ("auto", "product", "shared", "power", "difference")
@@ -27,8 +28,11 @@ def factorise_power(
     weights: np.ndarray | None = None,
     nonnegative: bool = False,
     form: str = "auto",
-) -> Factorisation:
+) -> Factorisation | None:
     """The smooth form of ``strength * sum_u weight_u |w_u|^q``, of total power k = 2 / q.
+
+    On :class:`~gossamer.structures.Spectrum` the units are singular values, and the form is a
+    product of k matrices: ``None`` where k is no integer.
 
     Parameters
     ----------
@@ -45,10 +49,14 @@ def factorise_power(
         When the form is unknown or does not fit.
     """
     depth = 2 / q
-    cells = cells_of(structure, shape)
     whole = abs(depth - round(depth)) < 1e-9
     if form not in FORMS:
         raise ValueError(f"form must be one of {', '.join(FORMS)}, got {form!r}.")
+    if structure.is_spectral:
+        if form not in ("auto", "product"):
+            raise ValueError(f"form={form!r} does not make a matrix of low rank: use 'product'.")
+        return MatrixProduct(strength, tuple(shape), round(depth)) if whole else None
+    cells = cells_of(structure, shape)
     if form == "auto":
         form = ("power" if cells.is_full else "shared") if nonnegative else ""
         form = form or ("product" if whole else "shared")

@@ -82,5 +82,7 @@ class ElasticNet(UnitPenalty):
             self.strength * self.l1_ratio, 1.0, self.on, shape,
             weights=self.weights, nonnegative=self.nonnegative, form=form,
         )  # fmt: skip
+        if base is None:
+            return None
         weights = None if self.weights is None else cells_of(self.on, shape).spread(self.weights)
         return Ridged(base, (1 - self.l1_ratio) / self.l1_ratio, weights)

@@ -66,7 +66,7 @@ class L1(UnitPenalty):
         # a relative slack of rounding size keeps a dual point scaled to the boundary feasible
         return np.where(np.abs(s) <= strength * (1 + 1e-12), 0.0, np.inf)
 
-    def factorise(self, shape: tuple[int, ...], form: str = "auto") -> Factorisation:
+    def factorise(self, shape: tuple[int, ...], form: str = "auto") -> Factorisation | None:
         return factorise_power(
             self.strength, 1.0, self.on, shape,
             weights=self.weights, nonnegative=self.nonnegative, form=form,

@@ -78,7 +78,7 @@ class Lq(UnitPenalty):
         slope = strength * q * size ** (q - 1.0)
         return np.where(t == 0, 0.0, np.abs(g + slope * np.sign(t)))
 
-    def factorise(self, shape: tuple[int, ...], form: str = "auto") -> Factorisation:
+    def factorise(self, shape: tuple[int, ...], form: str = "auto") -> Factorisation | None:
         return factorise_power(
             self.strength, self.q, self.on, shape,
             weights=self.weights, nonnegative=self.nonnegative, form=form,

@@ -1,4 +1,4 @@
-"""Conformance checks for one's own penalties, losses, structures and solvers.
+"""Conformance checks for one's own penalties, losses, structures, solvers and smooth forms.
 
 Each check applies a list of small laws and raises ``AssertionError`` with the law's name and a
 counter-example:
@@ -9,6 +9,7 @@ counter-example:
 """
 
 from gossamer.testing.checks import (
+    check_factorisation,
     check_loss,
     check_penalty,
     check_solver,
@@ -16,14 +17,16 @@ from gossamer.testing.checks import (
     laws_of,
 )
 from gossamer.testing.court import apply
-from gossamer.testing.instances import instances
+from gossamer.testing.instances import factorisation_instances, instances
 
 __all__ = [
     "apply",
+    "check_factorisation",
     "check_loss",
     "check_penalty",
     "check_solver",
     "check_structure",
+    "factorisation_instances",
     "instances",
     "laws_of",
 ]

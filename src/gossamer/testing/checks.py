@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from gossamer.core.factorisation import Factorisation
 from gossamer.core.loss import Loss
 from gossamer.core.penalty import Penalty, UnitPenalty
 from gossamer.core.solver import Solver
 from gossamer.core.structure import Structure
 from gossamer.testing.court import Law, apply
+from gossamer.testing.factorisation_laws import FACTORISATION_LAWS, SMOOTH_FORM_LAWS
 from gossamer.testing.instances import penalty_instance
 from gossamer.testing.loss_laws import LOSS_LAWS
 from gossamer.testing.penalty_laws import CONVEX_PENALTY_LAWS, PENALTY_LAWS
@@ -19,23 +21,30 @@ from gossamer.testing.unit_laws import UNIT_LAWS
 
 
 def laws_of(piece: Any) -> tuple[Law, ...]:
-    """The laws that apply to a penalty, loss, structure or solver; each is ``law(piece)``."""
+    """The laws that apply to a penalty, loss, structure, solver or smooth form: ``law(piece)``."""
     if isinstance(piece, UnitPenalty):
         convex = CONVEX_SHAPE_LAWS + CONVEX_PENALTY_LAWS if piece.convex else ()
         units = () if piece.on.is_spectral else UNIT_LAWS
-        return PENALTY_LAWS + SHAPE_LAWS + units + convex
+        return PENALTY_LAWS + SHAPE_LAWS + units + convex + SMOOTH_FORM_LAWS
     if isinstance(piece, Penalty):
-        return PENALTY_LAWS + (CONVEX_PENALTY_LAWS if piece.convex else ())
+        return PENALTY_LAWS + (CONVEX_PENALTY_LAWS if piece.convex else ()) + SMOOTH_FORM_LAWS
     if isinstance(piece, Structure) and piece.is_spectral:
         return SPECTRAL_LAWS
-    for kind, laws in ((Loss, LOSS_LAWS), (Structure, STRUCTURE_LAWS), (Solver, SOLVER_LAWS)):
+    for kind, laws in (
+        (Loss, LOSS_LAWS),
+        (Structure, STRUCTURE_LAWS),
+        (Solver, SOLVER_LAWS),
+        (Factorisation, FACTORISATION_LAWS),
+    ):
         if isinstance(piece, kind):
             return laws
-    raise TypeError(f"there are no laws of {piece!r}: give a penalty, loss, structure or solver.")
+    raise TypeError(
+        f"there are no laws of {piece!r}: give a penalty, loss, structure, solver or smooth form."
+    )
 
 
 def check_penalty(penalty: type[UnitPenalty] | Penalty, **parameters: Any) -> None:
-    """Check that a penalty keeps every law: prox, subdifferential, conjugate, units, manners.
+    """Check that a penalty keeps every law: prox, subdifferential, units, smooth forms, manners.
 
     Parameters
     ----------
@@ -62,6 +71,20 @@ def check_loss(loss: type[Loss] | Loss, **parameters: Any) -> None:
     Raises ``AssertionError`` with the name of the broken law and a counter-example.
     """
     _check(loss(**parameters) if isinstance(loss, type) else loss, Loss)
+
+
+def check_factorisation(form: Factorisation) -> None:
+    """Check a smooth form: the penalty it induces, proven by search, starts, descent, manners.
+
+    Forms of at most 24 numbers are checked in full; of larger ones, what needs no derivatives.
+    Raises ``AssertionError`` with the name of the broken law and a counter-example.
+
+    Examples
+    --------
+    >>> from gossamer.factorisations import MatrixProduct
+    >>> check_factorisation(MatrixProduct(0.5, (2, 3)))
+    """
+    _check(form, Factorisation)
 
 
 def check_structure(structure: Structure) -> None:

@@ -7,8 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from gossamer.core.factorisation import Factorisation
 from gossamer.core.loss import Loss
 from gossamer.core.registry import PENALTIES, STRUCTURES, Registry
+from gossamer.factorisations import (
+    Latent,
+    MatrixProduct,
+    Ridged,
+    factorise_gates,
+    factorise_overlaps,
+    factorise_power,
+)
+from gossamer.structures import Channels, Elements, Groups
 
 # Parameters at which a piece changes its nature; the others are tested at their defaults.
 _VARIANTS: dict[str, list[dict[str, Any]]] = {
@@ -45,6 +55,40 @@ def instances(registry: Registry) -> list[Any]:
         variants = [{}, *_VARIANTS.get(kind.__name__, [])]
         made += [kind(*arguments, **variant) for variant in variants]
     return made
+
+
+def factorisation_instances() -> list[Factorisation]:
+    """Smooth forms of every kind, on weights of six entries."""
+    overlapping = ([0, 1, 2], [2, 3], [3, 4, 5])
+    weights = np.array([1.0, 0.5, 1.5])
+    groups = Groups(*_STRUCTURE_ARGUMENTS["Groups"][1])
+    structures = (Elements(), groups)
+    powers = [
+        factorise_power(_STRENGTH, q, on, (6,), nonnegative=nonnegative)
+        for q in (1.0, 2 / 3, 0.8)
+        for on in structures
+        for nonnegative in (False, True)
+    ]
+    singles = [
+        factorise_power(_STRENGTH, q, Elements(), (6,), form=form)
+        for q in (1.0, 2 / 3, 0.8)
+        for form in ("shared", "power", "difference")
+    ]
+    base = factorise_power(_STRENGTH, 1.0, groups, (6,), weights=np.array([1.0, 0.0, 2.0]))
+    assert base is not None
+    return [form for form in powers + singles if form is not None] + [
+        base,
+        Ridged(base, 0.5, np.array([1.0, 0.0, 2.0, 1.0, 1.0, 3.0])),
+        # a tree, whose branches are nested, and the outer gates of rows and columns
+        factorise_gates(_STRENGTH, (Groups([0, 0, 1, 1, 2, 2]), Groups([0, 0, 0, 0, 1, 1])), (6,)),
+        factorise_gates(_STRENGTH, (Channels(0), Channels(1)), (2, 3)),
+        factorise_overlaps(_STRENGTH, overlapping, (6,), weights),
+        factorise_overlaps(_STRENGTH, ([0], [0, 1], [0, 1, 2, 3]), (2, 3)),
+        Latent(_STRENGTH, (6,), overlapping, weights),
+        Latent(_STRENGTH, (2, 3), overlapping),
+        MatrixProduct(_STRENGTH, (2, 3)),
+        MatrixProduct(_STRENGTH, (3, 1, 2), depth=3),
+    ]
 
 
 def penalty_instance(penalty: Any, **parameters: Any) -> Any:
