@@ -9,6 +9,7 @@ _HOMES = {
     "controller": ("Target",),
     "schedules": ("Constant", "Cosine", "Geometric", "WarmUp"),
     "finalise": ("Finalised",),
+    "path": ("Path", "path"),
     "attribution": ("moreau_grad",),
     "implicit_bias": ("DiagonalLinear", "diagonal_sgd", "sensing_descent"),
     "gradient_regularisation": ("GradientRegularisation",),
