@@ -1,0 +1,1 @@
+"""Accuracy against sparsity of small networks, with one budget of steps for every method."""

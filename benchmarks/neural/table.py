@@ -1,0 +1,118 @@
+"""What was measured, as Markdown."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from typing import Any
+
+from benchmarks.neural.runner import chosen
+from benchmarks.neural.training import METHODS, NETWORKS
+
+Record = dict[str, Any]
+SMOOTH = ("depth-2", "depth-3", "depth-4")
+PRUNING = ("gradual", "one-shot")
+
+
+def networks(records: Iterable[Record]) -> list[str]:
+    seen = {record["network"] for record in records}
+    return [name for name in NETWORKS if name in seen]
+
+
+def accuracies(records: Iterable[Record], network: str) -> dict[tuple[str, float], list[float]]:
+    """Of every seed, by method and share kept."""
+    found: dict[tuple[str, float], list[float]] = {}
+    for record in records:
+        if record["network"] == network:
+            key = record["method"], record["keep"]
+            found.setdefault(key, []).append(record["accuracy"])
+    return found
+
+
+def mean_error(values: list[float]) -> tuple[float, float]:
+    """Mean over seeds and its standard error, zero for a single seed."""
+    if len(values) < 2:
+        return statistics.mean(values), 0.0
+    return statistics.mean(values), statistics.stdev(values) / len(values) ** 0.5
+
+
+def sparsity(keep: float) -> str:
+    return f"{100 * (1 - keep):.4g} %"
+
+
+def row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def curves(records: list[Record], network: str) -> str:
+    """A row a method, a column a sparsity; the best of each in bold."""
+    found = accuracies(records, network)
+    keeps = sorted({keep for _, keep in found}, reverse=True)
+    best = {k: max(mean_error(v)[0] for (_, keep), v in found.items() if keep == k) for k in keeps}
+    lines = [row(["", *map(sparsity, keeps)]), row(["---", *["--:"] * len(keeps)])]
+    for method in METHODS:
+        cells = []
+        for keep in keeps:
+            values = found.get((method, keep))
+            if values is None:
+                cells.append("")
+                continue
+            mean, error = mean_error(values)
+            text = f"**{mean:.2f}**" if mean == best[keep] else f"{mean:.2f}"
+            cells.append(f"{text} ± {error:.2f}" if len(values) > 1 else text)
+        if any(cells):
+            lines.append(row([METHODS[method].title, *cells]))
+    return "\n".join(lines)
+
+
+def margin(records: list[Record], network: str) -> str:
+    """The best smooth form against the best magnitude pruning, sparsity by sparsity."""
+    found = accuracies(records, network)
+    lines = []
+    for keep in sorted({keep for _, keep in found}, reverse=True):
+        ours = _best(found, SMOOTH, keep)
+        theirs = _best(found, PRUNING, keep)
+        if not ours or not theirs:
+            continue
+        (name, mean, error), (_, other, other_error) = ours, theirs
+        both = (error**2 + other_error**2) ** 0.5
+        lines.append(f"{sparsity(keep)}: {mean - other:+.2f} ± {both:.2f} ({name})")
+    return "Best smooth form over best magnitude pruning, in points: " + "; ".join(lines) + "."
+
+
+def _best(
+    found: dict[tuple[str, float], list[float]], methods: tuple[str, ...], keep: float
+) -> tuple[str, float, float] | None:
+    there = [(m, *mean_error(found[m, keep])) for m in methods if (m, keep) in found]
+    return max(there, key=lambda entry: entry[1], default=None)
+
+
+def settings(trials: list[Record], network: str) -> str:
+    """What tuning chose."""
+    lines = [
+        row(["", "optimiser", "learning rate", "strength or decay"]),
+        "| --- | --- | --: | --: |",
+    ]
+    for method in METHODS:
+        if any((t["network"], t["method"]) == (network, method) for t in trials):
+            s = chosen(trials, network, method)
+            lines.append(row([METHODS[method].title, s.optimiser, f"{s.lr:g}", f"{s.strength:g}"]))
+    return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def report(records: list[Record], trials: list[Record], pictures: list[str]) -> str:
+    """All of it."""
+    parts = []
+    for number, network in enumerate(networks(records)):
+        mine = [record for record in records if record["network"] == network]
+        seeds, sizes = len({r["seed"] for r in mine}), {r["size"] for r in mine}
+        steps = ", ".join(f"{n:,}" for n in sorted({r["steps"] for r in mine}))
+        parts.append(f"### {NETWORKS[network].title}")
+        if pictures:
+            parts.append(f"![Accuracy against sparsity]({pictures[number]})")
+        parts.append(
+            f"Test accuracy in per cent, mean and standard error of {seeds} seeds; "
+            f"{sizes.pop():,} weights, {steps} steps."
+        )
+        parts += [curves(records, network), margin(records, network), settings(trials, network)]
+    return "\n\n".join(part for part in parts if part)
