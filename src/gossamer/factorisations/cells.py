@@ -106,7 +106,7 @@ def array_like(array: np.ndarray, values: Any, known: dict) -> Any:
 
 
 def sum_of_squares(values: Any) -> Any:
-    """``sum(values**2)``; a tensor's gradient is made in one pass, without a copy of the squares."""
+    """``sum(values**2)``; without a copy of the squares, and the gradient in one pass."""
     if isinstance(values, np.ndarray):
         return float(np.vdot(values, values))
     return values.norm() ** 2

@@ -10,7 +10,7 @@ import numpy as np
 
 from gossamer.core.factorisation import Factorisation, Factors, root_mean_square
 from gossamer.core.validation import finite_number
-from gossamer.factorisations.cells import array_like, unit_weights
+from gossamer.factorisations.cells import array_like, sum_of_squares, unit_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,11 +57,14 @@ class Difference(Factorisation):
 
     def penalty(self, factors: Factors) -> Any:
         u, v = self.as_factors(factors)
-        squares = u * u + v * v
-        if self.weights is not None:
-            weights = np.asarray(self.weights, dtype=float).reshape(self.shape)
-            squares = squares * array_like(weights, u, self._known)
-        return self.strength * squares.sum()
+        if self.weights is None:
+            return self.strength * (sum_of_squares(u) + sum_of_squares(v))
+        weights = np.asarray(self.weights, dtype=float).reshape(self.shape)
+        return self.strength * (array_like(weights, u, self._known) * (u * u + v * v)).sum()
+
+    @property
+    def decay(self) -> tuple[float, ...] | None:
+        return None if self.weights is not None else (2 * self.strength, 2 * self.strength)
 
     def value(self, w: np.ndarray) -> float:
         return float(self.penalty(self.balanced(w)))

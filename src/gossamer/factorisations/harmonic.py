@@ -14,7 +14,13 @@ import numpy as np
 
 from gossamer.core.factorisation import Factorisation, Factors, root_mean_square
 from gossamer.core.validation import finite_number
-from gossamer.factorisations.cells import Cells, array_like, gate_shape, unit_weights
+from gossamer.factorisations.cells import (
+    Cells,
+    array_like,
+    gate_shape,
+    sum_of_squares,
+    unit_weights,
+)
 
 # keeps the gradient finite where a gate is zero
 _TINY = 1e-12
@@ -85,7 +91,7 @@ class Harmonic(Factorisation):
     def penalty(self, factors: Factors) -> Any:
         u, *gates = self.as_factors(factors)
         free = self._free_like(u)
-        total = (u * u).sum() if free is None else ((1 - free) * u * u).sum()
+        total = sum_of_squares(u) if free is None else ((1 - free) * u * u).sum()
         for number, gate in enumerate(gates):
             total = total + (self._weights(number, gate) * gate * gate).sum()
         return self.strength / 2 * total

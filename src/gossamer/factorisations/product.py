@@ -29,6 +29,7 @@ from gossamer.factorisations.cells import (
     cell_sizes,
     gate_shape,
     nest,
+    sum_of_squares,
     unit_weights,
 )
 
@@ -134,15 +135,20 @@ class Product(Factorisation):
         total = 0.0
         factors = self.as_factors(factors)
         for number, (level, f) in enumerate(zip(self.levels, factors, strict=True)):
-            squares = f * f
-            if number == 0 and self._is_squared:
-                squares = squares * squares
-            if self.weights is not None:
-                squares = squares * array_like(
-                    self._level_weights[number], f, self._tensors(number)
-                )
-            total = total + level.power * squares.sum()
+            f = f * f if number == 0 and self._is_squared else f
+            if self.weights is None:
+                squares = sum_of_squares(f)
+            else:
+                weights = array_like(self._level_weights[number], f, self._tensors(number))
+                squares = (weights * f * f).sum()
+            total = total + level.power * squares
         return self.strength / self.depth * total
+
+    @property
+    def decay(self) -> tuple[float, ...] | None:
+        if self.weights is not None or self._is_squared:
+            return None
+        return tuple(2 * self.strength * level.power / self.depth for level in self.levels)
 
     @property
     def _is_squared(self) -> bool:

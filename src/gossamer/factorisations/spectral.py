@@ -9,8 +9,8 @@ from typing import Any, Self
 import numpy as np
 
 from gossamer.core.factorisation import Factorisation, Factors
-from gossamer.factorisations.cells import sum_of_squares
 from gossamer.core.validation import finite_number
+from gossamer.factorisations.cells import sum_of_squares
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,11 @@ class MatrixProduct(Factorisation):
         return w.reshape(self.shape)
 
     def penalty(self, factors: Factors) -> Any:
-        return self.strength / self.depth * sum((f * f).sum() for f in self.as_factors(factors))
+        return self.strength / self.depth * sum(map(sum_of_squares, self.as_factors(factors)))
+
+    @property
+    def decay(self) -> tuple[float, ...]:
+        return (2 * self.strength / self.depth,) * int(self.depth)
 
     def value(self, w: np.ndarray) -> float:
         singular = np.linalg.svd(self._matrix(w), compute_uv=False)
