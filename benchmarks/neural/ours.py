@@ -7,6 +7,7 @@ from torch import Tensor
 
 import gossamer as gs
 from benchmarks.neural.method import EVERY, UNTIL, Masked, Method, largest, scheduled
+from gossamer.nn import proximal
 
 
 def until_the_cut(progress: float) -> float:
@@ -71,7 +72,7 @@ class Proximal(Masked):
 
     def prepare(self) -> torch.optim.Optimizer:
         optimiser = self.setting.make(self.model.parameters())
-        self.proximal = gs.nn.proximal.Proximal(
+        self.proximal = proximal.Proximal(
             optimiser, self.model, {"*": gs.L1(self.setting.strength)}
         )
         return optimiser
