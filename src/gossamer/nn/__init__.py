@@ -5,6 +5,8 @@ from typing import Any
 
 # Each name is imported at its first use: the parts are many, and a user needs few at a time.
 _HOMES = {
+    "keep": ("Keep",),
+    "proximal": ("Proximal",),
     "sparse": ("Sparse", "sparsify"),
     "controller": ("Target",),
     "schedules": ("Constant", "Cosine", "Geometric", "WarmUp"),

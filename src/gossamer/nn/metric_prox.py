@@ -5,37 +5,27 @@ An optimiser that moves entry i by ``steps_i`` times its gradient has the metric
 
     argmin_w  1/2 sum_i d_i (w_i - v_i)^2 + Omega(w).
 
-Single entries take their scalar prox with a step each. A unit of several entries with steps of
-their own has no closed form, but one unknown, its size r. With a multiplier g >= 0 the nearest
-point of size r is ``w_i = v_i / (1 + steps_i g)``, at distance
-
-    M(r) = min { 1/2 sum_i d_i (w_i - v_i)^2 : |w| = r },    M'(r) = -g r,
-
-and M is convex while M' is concave, whatever the metric. What is left is ``min_r M(r) + shape(r)``.
-A quadratic that agrees with M in value and slope at the present size turns it into the scalar prox
-of the shape:
-
-- with M's own curvature there (Newton): for convex shapes the sizes rise to the optimum from zero,
-  and never pass it; a unit that belongs to zero stays there, exactly;
-- with the curvature that makes it agree with M also at zero: as M' is concave this quadratic is
-  nowhere below M, so that a step is a descent, for shapes of any kind.
-
-Newton's step is taken where it descends, the other one elsewhere. For convex shapes the result is
-the prox. For concave shapes, which may have several local minima, it is the best of the two
-descents that start from zero and from v: the prox where the steps of a unit are all equal, and in
-general a local minimum that is no worse than zero and than v.
+Single entries take their scalar prox with a step each; an inner L1 comes first. Units of several
+entries keep their direction when all entries have one step, and else go to ``stretched``.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from gossamer.core.tiling import Tiling
+from gossamer.factorisations.cells import Labelled
 from gossamer.nn.formulas import TensorForm
+from gossamer.nn.stretched import prox_of_rows
 
-_ROUNDS = 20  # Newton needs less than ten; what is left are concave shapes near a double root
+# Entries at a time on a processor: what the formulas put between stays in its cache.
+_PIECE = 1 << 16
 
 
 def prox(form: TensorForm, v: Tensor, steps: Tensor | float) -> Tensor:
@@ -92,120 +82,91 @@ def prox(form: TensorForm, v: Tensor, steps: Tensor | float) -> Tensor:
         kept = _of_stretched_units(form, u, steps, weights)
     if weights is not None:
         kept = torch.where(form.cells.spread(weights) > 0, kept, u)
-    return kept + 0.0  # turns -0.0 into 0.0
+    return kept
 
 
 def _of_entries(form: TensorForm, u: Tensor, steps: Tensor, weights: Tensor | None) -> Tensor:
     if weights is not None:
         steps = steps * form.cells.spread(weights)
-    return form.shape_prox(u, steps)
+    # adding zero turns -0.0 into 0.0
+    if steps.dim() == 0:
+        return _by_pieces(lambda piece: form.shape_prox(piece, steps) + 0.0, u)
+    return _by_pieces(lambda *piece: form.shape_prox(*piece) + 0.0, u, steps)
 
 
 def _of_units(form: TensorForm, u: Tensor, step: Tensor, weights: Tensor | None) -> Tensor:
     """All entries have one step: the unit keeps its direction."""
     sizes = form.sizes(u)
     kept = form.shape_prox(sizes, step if weights is None else step * weights)
-    return form.cells.scale(u, kept / torch.where(sizes > 0, sizes, 1.0))
-
-
-class _Sizes(NamedTuple):
-    """Where units stand on the curve of their nearest points, all fields (n_units,).
-
-    A point is ``w = q v / (q + p steps)`` with p + q = 1, the multiplier being g = p / q: zero is
-    q = 0, and v is p = 0.
-    """
-
-    p: Tensor
-    q: Tensor
-    size: Tensor  # r
-    pull: Tensor  # -M'(r)
-    curvature: Tensor  # M''(r)
-    distance: Tensor  # M(r)
-    cost: Tensor  # M(r) + the penalty
-
-
-class _Stretched:
-    """Units whose entries have steps of their own."""
-
-    def __init__(self, form: TensorForm, v: Tensor, steps: Tensor, weights: Tensor | None) -> None:
-        self.form, self.v, self.weights = form, v, weights
-        # lengths are counted in the longest step, lest powers of tiny steps vanish
-        self.unit = steps.max()
-        self.steps = steps / self.unit
-        factor = self.unit.expand(form.cells.count)
-        self.factor = factor if weights is None else factor * weights
-        self.at_zero = 0.5 * form.cells.sums(v * v / self.steps)
-
-    def stand(self, p: Tensor, q: Tensor) -> _Sizes:
-        """The point of multiplier p / q of each unit."""
-        cells, steps = self.form.cells, self.steps
-        p, q = p / (p + q), q / (p + q)
-        shrink = 1.0 / (cells.spread(q) + cells.spread(p) * steps)
-        z = self.v * shrink
-        squares = z * z
-        root = cells.sums(squares).sqrt()
-        weighted = squares * shrink
-        steep = cells.sums(steps * weighted)
-        distance = 0.5 * p * p * cells.sums(steps * squares)
-        size = q * root
-        shape = self.factor * self.form.shape_value(size)
-        curvature = cells.sums(weighted) / torch.where(steep > 0, steep, 1.0)
-        return _Sizes(
-            p, q, size, p * root, torch.where(steep > 0, curvature, 1.0), distance, distance + shape
-        )
-
-    def aim(self, here: _Sizes, curvature: Tensor) -> tuple[Tensor, Tensor]:
-        """p and q after a step to the minimiser of the shape plus a quadratic."""
-        centre = here.size + here.pull / curvature
-        size = self.form.shape_prox(centre, self.factor / curvature)
-        lost = curvature * (centre - size)
-        nowhere = (size == 0) & (lost == 0)  # a unit of zeros
-        return torch.where(nowhere, 1.0, lost.clamp(min=0)), size
-
-    def majorant(self, here: _Sizes) -> Tensor:
-        """Curvature of the quadratic that meets M here and at zero."""
-        alive = here.size > 0
-        size = torch.where(alive, here.size, 1.0)
-        chord = 2 * (self.at_zero - here.distance - size * here.pull) / (size * size)
-        return torch.where(alive, torch.maximum(chord, here.curvature), here.curvature)
-
-    def descend(self, here: _Sizes) -> _Sizes:
-        """The local minimum that descent from ``here`` finds."""
-        rounding = 32 * torch.finfo(self.v.dtype).eps
-        for _ in range(_ROUNDS):
-            there = self.stand(*self.aim(here, here.curvature))
-            ceiling = here.cost * (1 + rounding)
-            rises = there.cost > ceiling
-            if rises.any():
-                p, q = self.aim(here, self.majorant(here))
-                p, q = torch.where(rises, p, there.p), torch.where(rises, q, there.q)
-                there = self.stand(p, q)
-                there = _chosen(there.cost <= ceiling, there, here)
-            reach = here.size + here.pull / here.curvature
-            still = (there.size - here.size).abs() <= rounding * reach
-            here = there
-            if still.all():
-                break
-        return here
-
-    def point(self, here: _Sizes) -> Tensor:
-        """w at ``here``."""
-        cells = self.form.cells
-        p, q = cells.spread(here.p), cells.spread(here.q)
-        return self.v * q / (q + p * self.steps)
-
-
-def _chosen(first: Tensor, yes: _Sizes, no: _Sizes) -> _Sizes:
-    return _Sizes(*(torch.where(first, a, b) for a, b in zip(yes, no, strict=True)))
+    return form.cells.scale(u, kept / torch.where(sizes > 0, sizes, 1.0)) + 0.0
 
 
 def _of_stretched_units(
     form: TensorForm, u: Tensor, steps: Tensor, weights: Tensor | None
 ) -> Tensor:
-    units = _Stretched(form, u, steps, weights)
-    one, none = u.new_ones(form.cells.count), u.new_zeros(form.cells.count)
-    best = units.descend(units.stand(one, none))
-    if not form.outer.convex:
-        other = units.descend(units.stand(none, one))
-        best = _chosen(other.cost < best.cost, other, best)
-    return units.point(best)
+    weights = u.new_ones(form.cells.count) if weights is None else weights
+    cells = form.cells
+    if isinstance(cells, Tiling):
+        rows = _rows_of_tiles(cells, u), _rows_of_tiles(cells, steps)
+        kept = _rows_by_pieces(form, *rows, weights)
+        return _tiles_of_rows(cells, kept) + 0.0
+    flat, kept = u.reshape(-1), torch.empty_like(u.reshape(-1))
+    for units, positions in _buckets(cells):
+        at, chosen = torch.from_numpy(positions).to(u.device), weights[units.tolist()]
+        kept[at] = _rows_by_pieces(form, flat[at], steps.reshape(-1)[at], chosen)
+    return kept.reshape(u.shape) + 0.0
+
+
+def _rows_by_pieces(form: TensorForm, v: Tensor, steps: Tensor, weights: Tensor) -> Tensor:
+    pieces = _pieces(len(v), v.shape[1], v.device)
+    return torch.cat([prox_of_rows(form, v[at], steps[at], weights[at]) for at in pieces])
+
+
+def _by_pieces(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+    """An elementwise function of tensors of one shape."""
+    flat = [tensor.reshape(-1) for tensor in tensors]
+    pieces = _pieces(len(flat[0]), 1, flat[0].device)
+    found = [function(*(tensor[at] for tensor in flat)) for at in pieces]
+    return torch.cat(found).reshape(tensors[0].shape)
+
+
+def _pieces(count: int, length: int, device: torch.device) -> Iterator[slice]:
+    """Slices of ``count`` rows of some length: all rows at once where there is no cache to fit."""
+    rows = max(1, _PIECE // max(1, length)) if device.type == "cpu" else max(1, count)
+    return (slice(start, start + rows) for start in range(0, max(1, count), rows))
+
+
+def _gate_axes(cells: Tiling) -> tuple[list[int], list[int]]:
+    """The axes of the view along which units differ, and the others."""
+    pairs = list(enumerate(zip(cells.gates, cells.view, strict=True)))
+    return (
+        [axis for axis, (gate, size) in pairs if gate == size],
+        [axis for axis, (gate, size) in pairs if gate != size],
+    )
+
+
+def _rows_of_tiles(cells: Tiling, w: Tensor) -> Tensor:
+    """(n_units, length): each unit a row."""
+    between, within = _gate_axes(cells)
+    return w.reshape(cells.view).permute(between + within).reshape(cells.count, -1)
+
+
+def _tiles_of_rows(cells: Tiling, rows: Tensor) -> Tensor:
+    """The inverse of :func:`_rows_of_tiles`."""
+    between, within = _gate_axes(cells)
+    order = between + within
+    tiles = rows.reshape([cells.view[axis] for axis in order])
+    return tiles.permute(np.argsort(order).tolist()).reshape(cells.shape)
+
+
+@lru_cache(maxsize=64)
+def _buckets(cells: Labelled) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Units of equal length: their numbers, and the (n, length) positions of their entries."""
+    order = np.argsort(cells.labels, kind="stable")
+    lengths = np.bincount(cells.labels, minlength=cells.count)
+    starts: Any = np.cumsum(lengths) - lengths
+    found = []
+    for length in np.unique(lengths[lengths > 0]):
+        units = np.flatnonzero(lengths == length)
+        found.append((units, order[starts[units][:, None] + np.arange(length)]))
+    return found

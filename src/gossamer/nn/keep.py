@@ -1,0 +1,62 @@
+"""Budgets: how many units of a weight may stay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from gossamer.core.structure import Structure
+from gossamer.structures import Elements
+
+
+@dataclass(frozen=True)
+class Keep:
+    """At most so many units of each weight are not zero.
+
+    Parameters
+    ----------
+    amount : float in (0, 1], or int >= 1
+        Share of the units (rounded, one at least), or their number: 1.0 keeps all, 1 keeps one.
+    on : Structure, default Elements()
+
+    Examples
+    --------
+    >>> Keep(0.1).count(64), Keep(5).count(64)
+    (6, 5)
+    """
+
+    amount: float | int
+    on: Structure = field(default_factory=Elements, kw_only=True)
+
+    def __post_init__(self) -> None:
+        amount = self.amount
+        is_share = isinstance(amount, float) and 0 < amount <= 1
+        is_number = isinstance(amount, int) and not isinstance(amount, bool) and amount >= 1
+        if not (is_share or is_number):
+            raise ValueError(
+                "Keep: amount must be a share in (0, 1] as a float, or a number of units >= 1 as "
+                f"an int, got {amount!r}."
+            )
+        if not isinstance(self.on, Structure):
+            raise TypeError(f"Keep: on must be a structure such as Channels(), got {self.on!r}.")
+
+    def count(self, n_units: int) -> int:
+        """How many of ``n_units`` units stay."""
+        if isinstance(self.amount, int):
+            return min(self.amount, n_units)
+        return min(max(1, round(self.amount * n_units)), n_units)
+
+
+def largest(sizes: Tensor, k: int) -> Tensor:
+    """(n_units,) mask of the ``k`` largest; the first ones win ties.
+
+    >>> largest(torch.tensor([1.0, 3.0, 2.0, 3.0, 2.0]), 3)
+    tensor([False,  True,  True,  True, False])
+    """
+    if k <= 0:
+        return torch.zeros_like(sizes, dtype=torch.bool)
+    least = sizes.kthvalue(len(sizes) - k + 1).values
+    above, tied = sizes > least, sizes == least
+    return above | (tied & (tied.cumsum(0) <= k - above.sum()))
