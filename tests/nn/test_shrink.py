@@ -117,6 +117,29 @@ class Transformer(nn.Module):
         return self.head(self.layer(self.tokens(tokens) + self.positions))
 
 
+class Attention(nn.Module):
+    """Attention between tokens, by one operator or spelled out; heads as many as there are."""
+
+    def __init__(self, fused: bool = True, heads: int = -1) -> None:
+        super().__init__()
+        self.query, self.key, self.value = (nn.Linear(6, 12, bias=False) for _ in range(3))
+        self.out = nn.Linear(12, 6)
+        self.fused, self.heads = fused, heads
+
+    def forward(self, x: Tensor) -> Tensor:
+        split = len(x), x.shape[1], self.heads, 4
+        parts = (layer(x).view(split) for layer in (self.query, self.key, self.value))
+        query, key, value = (part.transpose(1, 2) for part in parts)
+        if self.fused:
+            mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        else:
+            scores = query @ key.transpose(-2, -1) / 2
+            order = torch.arange(x.shape[1])
+            hidden = order[:, None] < order
+            mixed = scores.masked_fill(hidden, -torch.inf).softmax(-1) @ value
+        return x + self.out(mixed.transpose(1, 2).flatten(2))
+
+
 def perceptron() -> nn.Module:
     return nn.Sequential(
         *(nn.Linear(6, 12), nn.ReLU(), nn.Dropout(0.5), nn.Linear(12, 10), nn.BatchNorm1d(10)),
@@ -153,6 +176,8 @@ ZOO: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
     "shared": (Shared, lambda: torch.randn(4, 5)),
     "squeeze and excite": (SqueezeExcite, images),
     "transformer": (Transformer, lambda: torch.randint(11, (2, 6))),
+    "attention": (Attention, lambda: torch.randn(2, 5, 6)),
+    "attention, spelled out": (lambda: Attention(fused=False), lambda: torch.randn(2, 5, 6)),
     "one-dimensional": (
         lambda: nn.Sequential(
             nn.Conv1d(2, 6, 3), nn.InstanceNorm1d(6, affine=True), nn.ELU(), nn.Conv1d(6, 2, 3)
@@ -203,12 +228,13 @@ def test_the_smaller_model_computes_the_same(name: str) -> None:
         before = {key: value.clone() for key, value in model.state_dict().items()}
         small = shrink(model, draw())
         assert type(small) is type(model)
-        assert small.shrinkage.kept == () or name == "transformer"
+        reasons = [reason for reason in small.shrinkage.kept if "no rule" in reason]
+        assert not reasons or name == "transformer"
         assert largest_difference(model, small, draw()) <= ROUNDING
         assert count(small) == small.shrinkage.parameters[1] <= count(model)
         assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
-    # A channel of the layer that is used twice dies only if it is silent in both places.
-    assert count(small) < count(model) or name == "shared"
+    # A layer that is used twice must be silent in both places, a head in all of its channels.
+    assert count(small) < count(model) or name == "shared" or "attention" in name
 
 
 @pytest.mark.parametrize("name", ["convolutions", "residual", "inverted residuals"])
@@ -267,8 +293,13 @@ def test_a_constant_does_not_fold_into_a_padded_convolution() -> None:
             model[0].bias[0] = bias
         return shrink(model, torch.randn(1, 1, 5, 5))
 
-    assert two_convolutions(1.0)[0].out_channels == 4
-    assert two_convolutions(0.0)[0].out_channels == 3
+    kept = two_convolutions(1.0)
+    assert kept[0].out_channels == 4
+    (reason,) = kept.shrinkage.kept
+    assert reason.startswith("1.weight: 1 of its inputs are constant, but not zero")
+    gone = two_convolutions(0.0)
+    assert gone[0].out_channels == 3
+    assert gone.shrinkage.kept == ()
 
 
 def test_death_spreads_upstream_and_downstream() -> None:
@@ -355,6 +386,25 @@ def test_a_write_in_place_reaches_every_view() -> None:
     small = shrink(model, torch.randn(2, 3))
     assert small.first.out_features == 4
     assert largest_difference(model, small, torch.randn(5, 3)) == 0
+
+
+@pytest.mark.parametrize("fused", [True, False], ids=["fused", "spelled out"])
+def test_a_head_without_values_goes(fused: bool) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, 6)
+    model = Attention(fused)
+    assert [group.size for group in coupled_channels(model, x)] == [3]
+    with torch.no_grad():
+        model.value.weight[4:8] = 0
+        model.query.weight[:4] = 0
+    small = shrink(model, x)
+    assert [small.query.out_features, small.value.out_features, small.out.in_features] == [8] * 3
+    assert largest_difference(model, small, torch.randn(3, 7, 6)) <= ROUNDING
+    counted = Attention(fused, heads=3)
+    counted.load_state_dict(model.state_dict())
+    kept = shrink(counted, x).shrinkage
+    assert kept.parameters[0] == kept.parameters[1]
+    assert any("spells out" in reason for reason in kept.kept)
 
 
 def test_unknown_operators_leave_everything_around_them() -> None:

@@ -83,10 +83,14 @@ class Flow:
     ----------
     pins_sizes : whether channels stay wherever a view spells out their number
     operator, name : the one whose rule is at work; the name without a trailing underscore
+    place : the module that calls it
+    kept : what was not understood, and where
+    bare : labels of the channels of modules that have no vector to tell their number
     """
 
     operator: Any
     name: str
+    place: str
 
     def __init__(self, pins_sizes: bool) -> None:
         self.pins_sizes = pins_sizes
@@ -95,6 +99,7 @@ class Flow:
         self.reads: list[Read] = []
         self.mixed: list[Tensor] = []
         self.kept: list[str] = []
+        self.bare: dict[str, Tensor] = {}
 
     def along(self, weight: Weight, axis: int, makes: bool = True) -> Tensor:
         """The labels of a weight along an axis, new ones at the first call."""

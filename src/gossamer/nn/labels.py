@@ -80,13 +80,10 @@ class Signal:
         return cls(tuple(shape), axis, labels, torch.full(labels.shape, torch.nan).double())
 
     @classmethod
-    def of_entries(cls, labels: Tensor, constants: Tensor) -> Signal | None:
-        """From what holds for every entry; `None` when the labels vary along two axes or more."""
+    def of_entries(cls, labels: Tensor, constants: Tensor) -> Signal:
+        """From what holds for every entry, where labels vary along one axis at most."""
         shape = tuple(labels.shape)
-        axes = _varying(labels)
-        if len(axes) > 1:
-            return None
-        axes = axes or _varying(constants)
+        axes = varying(labels) or varying(constants)
         axis = axes[0] if len(axes) == 1 else None
         size = shape[axis] if axis is not None else 1
         flat = (labels if axis is None else labels.movedim(axis, 0)).reshape(size, -1)
@@ -113,7 +110,7 @@ class Signal:
         )
 
 
-def _varying(entries: Tensor) -> list[int]:
+def varying(entries: Tensor) -> list[int]:
     """The axes along which entries differ; NaN equals NaN."""
     filled = entries.nan_to_num(nan=torch.finfo(torch.float64).max)
     return [

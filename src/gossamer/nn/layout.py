@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gossamer.nn.flow import Flow, Weight
-from gossamer.nn.labels import Signal
+from gossamer.nn.labels import Signal, varying
 from gossamer.nn.operators import Shape, is_zero, rule
 
 # --- entries move -------------------------------------------------------------------------------
@@ -23,12 +23,26 @@ def move(flow: Flow, shape: Shape, x: Any, *args: Any, **named: Any) -> Signal |
     x = flow.as_signal(x, -1) if isinstance(x, Weight) else x
     if not isinstance(x, Signal):
         return None
-    labels, constants = x.entries()
     operator = torch.ops.aten.reshape.default if flow.name == "view" else flow.operator
-    out = Signal.of_entries(operator(labels, *args, **named), operator(constants, *args, **named))
-    if out is not None and flow.pins_sizes and flow.name in SIZED and spells_out(out, args[-1]):
+    labels, constants = (operator(entries, *args, **named) for entries in x.entries())
+    out = Signal.of_entries(one_axis(flow, labels), constants)
+    if flow.pins_sizes and flow.name in SIZED and spells_out(out, args[-1]):
+        flow.kept.append(f"{flow.place}: {flow.name} to {args[-1]} spells out the channels")
         flow.labels.pin(out.labels)
     return out
+
+
+def one_axis(flow: Flow, labels: Tensor) -> Tensor:
+    """Labels that vary along one axis: channels that are split over several, such as those of
+    attention heads, go together along all but the first."""
+    axes = varying(labels)
+    for axis in axes[1:]:
+        unit = labels
+        for other in set(range(labels.ndim)) - set(axes):
+            unit = unit.narrow(other, 0, 1)
+        flow.labels.unify(unit, unit.narrow(axis, 0, 1))
+        labels = labels.narrow(axis, 0, 1).expand_as(labels)
+    return labels
 
 
 def spells_out(out: Signal, sizes: list[int]) -> bool:
@@ -69,26 +83,25 @@ def glu(flow: Flow, shape: Shape, x: Any, axis: int = -1) -> Signal | None:
     return Signal(shape, halves[0].axis, halves[0].labels, constants)
 
 
-@rule("slice", "select", "narrow", "split", "split_with_sizes", "unbind", "flip")
+PARTS = ("slice", "select", "narrow", "split", "split_with_sizes", "unbind", "flip")
+
+
+@rule(*PARTS)
 def part(flow: Flow, shape: Any, x: Any, *args: Any, **named: Any) -> Any:
     """Parts along other axes than that of the channels; their numbers are spelled out."""
     if not isinstance(x, Signal):
         return None
-    labels, constants = x.entries()
-    taken = flow.operator(labels, *args, **named)
-    values = flow.operator(constants, *args, **named)
-    if isinstance(taken, Tensor):
-        return whole(x, taken, values)
-    signals = [whole(x, *pair) for pair in zip(taken, values, strict=True)]
+    labels, constants = (flow.operator(entries, *args, **named) for entries in x.entries())
+    if isinstance(labels, Tensor):
+        return whole(x, labels, constants)
+    signals = [whole(x, *pair) for pair in zip(labels, constants, strict=True)]
     return None if None in signals else signals
 
 
 def whole(x: Signal, labels: Tensor, constants: Tensor) -> Signal | None:
     """The part as a signal if it has all channels of `x`, in their order."""
     out = Signal.of_entries(labels, constants)
-    if x.axis is None or (out is not None and torch.equal(out.labels, x.labels)):
-        return out
-    return None
+    return out if x.axis is None or torch.equal(out.labels, x.labels) else None
 
 
 # --- entries join -------------------------------------------------------------------------------

@@ -31,6 +31,10 @@ def resize(
     _replace(small, _smaller_tensors(small, graph, alive))
     for before, after in zip(model.modules(), small.modules(), strict=True):
         describe(after, before)
+    for name, labels in graph.flow.bare.items():
+        norm = small.get_submodule(name)
+        if isinstance(norm, nn.modules.batchnorm._NormBase):
+            norm.num_features = int(alive[graph.classes[labels.numpy()]].sum())
     for read, addend in folds:
         made = graph.classes[read.weight.axes[read.makes].numpy()]
         _add_to_bias(small, read, addend[torch.from_numpy(alive[made])])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -30,7 +30,8 @@ class Shrinkage:
     difference : float
         Largest one of an output to the original model's, relative to the largest output.
     kept : tuple of str
-        Operators that no rule understands, around which nothing was removed.
+        Why more was not removed: operators that no rule understands, and constants that do not
+        fold, with what to do about them.
     """
 
     channels: dict[str, tuple[int, int]] = field(repr=False)
@@ -111,7 +112,8 @@ def shrink(
         else:
             failure = None
         if difference <= tolerance_of(model, tolerance):
-            small.shrinkage = report(model, small, inputs, graph, difference)  # type: ignore[assignment]
+            kept = (*graph.flow.kept, *unfolded(graph, alive))
+            small.shrinkage = report(model, small, inputs, graph, difference, kept)  # type: ignore[assignment]
             return small
     raise RuntimeError(
         f"The smaller {type(model).__name__} would differ from the original one by {difference:.2g}"
@@ -188,6 +190,21 @@ def _has_own_bias(graph: ChannelGraph, read: Read) -> bool:
     return can_have_one and uses(read.weight) == 1 and not read.weight.tied
 
 
+def unfolded(graph: ChannelGraph, alive: np.ndarray) -> Iterator[str]:
+    """Layers that keep channels alive only because their constants cannot go to a bias."""
+    for read in graph.flow.reads:
+        channels = _channels(graph, read)
+        free = alive[channels] & ~graph.pinned[channels] & ~graph.mixed[channels]
+        constant = ~np.isnan(read.constants.numpy()) & ~_foldable(graph, read)
+        heard = ~read.silent().numpy().all(0)
+        if count := int((free & constant & heard).sum()):
+            yield (
+                f"{read.weight.name}: {count} of its inputs are constant, but not zero, and its "
+                "zero padding shows at the border, or it has no bias of its own: set the biases "
+                "and normalisation of these channels to zero as well"
+            )
+
+
 def largest_difference(model: nn.Module, small: nn.Module, inputs: tuple[Any, ...]) -> float:
     """Of any output, over the largest output, on the example inputs and on random ones."""
     generator = torch.Generator().manual_seed(0)
@@ -229,6 +246,7 @@ def report(
     inputs: tuple[Any, ...],
     graph: ChannelGraph,
     difference: float,
+    kept: tuple[str, ...],
 ) -> Shrinkage:
     channels = {}
     for weight in graph.flow.weights:
@@ -241,7 +259,7 @@ def report(
         parameters=(_count(model), _count(small)),
         macs=(sum(count_macs(model, inputs).values()), sum(count_macs(small, inputs).values())),
         difference=difference,
-        kept=tuple(graph.flow.kept),
+        kept=kept,
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import operator
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,13 +13,12 @@ import torch
 from torch import Tensor, fx, nn
 from torch.export.graph_signature import InputKind
 
-from gossamer.nn import layout
+from gossamer.nn import layers, layout, operators  # noqa: F401 (each registers its rules)
 from gossamer.nn.flow import Flow, Weight
 from gossamer.nn.labels import Signal
-from gossamer.nn.operators import RULES
 
 # What shares memory with its argument.
-ALIASES = {*layout.FREE, *layout.SIZED, "slice", "select", "narrow", "chunk", "split", "unbind"}
+ALIASES = {*layout.FREE, *layout.SIZED, *layout.PARTS, "chunk", *operators.SAME, *operators.CASTS}
 
 
 def positional(example_inputs: Any) -> tuple[Any, ...]:
@@ -91,19 +91,42 @@ def _apply(flow: Flow, node: fx.Node, args: list[Any], kwargs: dict[str, Any]) -
     packet = getattr(node.target, "overloadpacket", None)
     flow.operator = node.target
     flow.name = "" if packet is None else packet.__name__.rstrip("_")
+    flow.place = _place(node)
     out = node.meta.get("val")
     several = isinstance(out, list | tuple)
     outputs: list[Any] = [*out] if several else [out]  # type: ignore[misc]
     tensors = [item for item in outputs if isinstance(item, Tensor)]
     shapes = [tuple(tensor.shape) for tensor in tensors]
-    if flow.name in RULES and all(tensor.is_floating_point() for tensor in tensors[:1]):
-        result = RULES[flow.name](flow, shapes if several else shapes[0], *args, **kwargs)
+    rule = operators.RULES.get(flow.name)
+    if rule is not None and all(tensor.is_floating_point() for tensor in tensors[:1]):
+        result = _attempt(rule, flow, shapes if several else shapes[0], *args, **kwargs)
         if result is not None:
             return result
-    flow.kept.append(f"{node.name} ({node.target})")
-    flow.fix([*args, *kwargs.values()])
+    given = [*args, *kwargs.values()]
+    if any(map(_has_channels, torch.utils._pytree.tree_leaves(given))):
+        flow.kept.append(f"{flow.place}: no rule for {flow.name or node.target} as it is used")
+    flow.fix(given)
     signals = [Signal.pinned(shape) for shape in shapes]
     return signals if several or not signals else signals[0]
+
+
+def _attempt(rule: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What a rule gives; None if it does not know all of the operator's options."""
+    try:
+        inspect.signature(rule).bind(*args, **kwargs)
+    except TypeError:
+        return None
+    return rule(*args, **kwargs)
+
+
+def _has_channels(value: Any) -> bool:
+    return isinstance(value, Weight) or (isinstance(value, Signal) and bool(value.labels.any()))
+
+
+def _place(node: fx.Node) -> str:
+    """The innermost module that calls the operator, by its name in the model."""
+    stack = [*node.meta.get("nn_module_stack", {}).values()]
+    return (stack[-1][0] if stack else "") or "(model)"
 
 
 def _follow_aliases(
