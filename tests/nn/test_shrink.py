@@ -15,6 +15,7 @@ from torch.nn.utils import prune
 from gossamer.nn.graph import coupled_channels
 from gossamer.nn.models import LeNet5, LeNet300, MobileNetV2
 from gossamer.nn.models.mobilenet import InvertedResidual, convolution
+from gossamer.nn.operators import POINTWISE
 from gossamer.nn.shrinking import shrink
 
 # Rounding of float32 sums in another order, relative to the largest output.
@@ -405,6 +406,40 @@ def test_a_head_without_values_goes(fused: bool) -> None:
     kept = shrink(counted, x).shrinkage
     assert kept.parameters[0] == kept.parameters[1]
     assert any("spells out" in reason for reason in kept.kept)
+
+
+def test_weights_that_other_code_reads_get_no_bias() -> None:
+    class Functional(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(3, 5), nn.Linear(6, 2, bias=False)
+            self.matrix = nn.Parameter(torch.randn(5, 6))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.linear(torch.tanh(self.first(x)) @ self.matrix, self.last.weight)
+
+    model = Functional()
+    with torch.no_grad():
+        model.first.weight[0] = 0  # its bias goes on to all later channels
+        model.first.weight[1] = model.first.bias[1] = 0
+        model.matrix[:, 2] = 0
+    small = shrink(model, torch.randn(2, 3))
+    assert small.matrix.shape == (4, 5)
+    assert small.last.bias is None
+    assert len(small.shrinkage.kept) == 1
+
+
+@pytest.mark.parametrize("name", POINTWISE)
+def test_what_is_unknown_stays_unknown(name: str) -> None:
+    """Rules run entrywise operators on NaN for what they do not know: none may give a number."""
+    unknown = torch.full((2,), torch.nan).double()
+    extra = {
+        **dict.fromkeys(("add", "sub", "mul", "div", "maximum", "minimum"), (unknown,)),
+        **dict.fromkeys(("rsub", "pow", "clamp", "clamp_min", "clamp_max"), (2.0,)),
+        "threshold": (0.0, 1.0),
+    }
+    out = getattr(torch.ops.aten, name)(unknown, *extra.get(name, ()))
+    assert bool(out.isnan().all())
 
 
 def test_unknown_operators_leave_everything_around_them() -> None:

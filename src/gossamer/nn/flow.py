@@ -54,6 +54,7 @@ class Read:
     constants : what is known of the channels that come in
     folds : bool
         Whether a constant channel adds the same number everywhere, as a bias does.
+    place : the module that reads
     """
 
     weight: Weight
@@ -62,6 +63,7 @@ class Read:
     constants: Tensor
     folds: bool
     bias: Weight | None
+    place: str
 
     def taps(self) -> Tensor:
         """(made, read) sum of the weights between two channels, in double precision."""

@@ -52,7 +52,7 @@ def linear(flow: Flow, shape: Shape, x: Any, weight: Any, bias: Any = None) -> S
     if incoming is None:
         flow.fix([weight, bias])
         return Signal.unknown(shape, x.axis, x.labels)
-    read = Read(weight, 1, 0, incoming[1], True, bias)
+    read = Read(weight, 1, 0, incoming[1], True, bias, flow.place)
     return dense(flow, read, shape, len(shape) - 1, incoming[0])
 
 
@@ -65,7 +65,7 @@ def matmul(flow: Flow, shape: Shape, x: Any, y: Any) -> Signal | None:
     incoming = x.on(-1)
     if incoming is None:
         return None
-    read = Read(y, 0, 1, incoming[1], True, None)
+    read = Read(y, 0, 1, incoming[1], True, None, flow.place)
     return dense(flow, read, shape, len(shape) - 1, incoming[0])
 
 
@@ -90,7 +90,7 @@ def convolution(
     kernel = weight.shape[2:]
     unpadded = padding == "valid" or (padding == "same" and prod(kernel) == 1) or is_zero(padding)
     if groups == 1:
-        read = Read(weight, 1, 0, incoming[1], unpadded, bias)
+        read = Read(weight, 1, 0, incoming[1], unpadded, bias, flow.place)
         return dense(flow, read, shape, axis, incoming[0])
     made = flow.along(weight, 0)
     taps = weight.exact().reshape(groups, -1, weight.shape[1], prod(kernel))
@@ -118,7 +118,7 @@ def transposed_convolution(
         return None
     # A constant image does not stay constant: how many taps overlap depends on the position.
     if groups == 1:
-        read = Read(weight, 0, 1, incoming[1], False, bias)
+        read = Read(weight, 0, 1, incoming[1], False, bias, flow.place)
         return dense(flow, read, shape, axis, incoming[0])
     flow.labels.unify(flow.along(weight, 0, makes=False), incoming[0])
     made = flow.labels.fresh(shape[axis])

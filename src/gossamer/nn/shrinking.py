@@ -186,7 +186,12 @@ def _has_own_bias(graph: ChannelGraph, read: Read) -> bool:
 
     if read.bias is not None:
         return uses(read.bias) == 1 and uses(read.weight) == 1 and not read.bias.tied
-    can_have_one = isinstance(read.weight.owner, nn.Linear | nn.modules.conv._ConvNd)
+    layer = read.weight.owner
+    can_have_one = (
+        isinstance(layer, nn.Linear | nn.modules.conv._ConvNd)
+        and layer.bias is None
+        and read.weight.name == f"{read.place}.weight".removeprefix("(model).")
+    )
     return can_have_one and uses(read.weight) == 1 and not read.weight.tied
 
 
