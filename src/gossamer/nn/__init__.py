@@ -5,6 +5,9 @@ from typing import Any
 
 # Each name is imported at its first use: the parts are many, and a user needs few at a time.
 _HOMES = {
+    "gates": ("ExpectedL0", "HardConcrete"),
+    "subgradient": ("subgradient_penalty",),
+    "top_k": ("TopK", "cubic"),
     "keep": ("Keep",),
     "proximal": ("Proximal",),
     "sparse": ("Sparse", "sparsify"),
