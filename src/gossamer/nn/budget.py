@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from gossamer.nn.factorised import FactorisedWeight
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Units:
     """The units of all weights of a model, weight after weight.
+
+    Selections look for a threshold in sorted numbers: that is many times faster than to sort the
+    units themselves.
 
     contributions, costs : (n_units,)
     bounds : (n_weights + 1,) where each weight's units begin
@@ -24,39 +28,97 @@ class Units:
 
     @classmethod
     def of(cls, weights: Sequence[FactorisedWeight]) -> Units:
-        contributions = [weight.contributions(weight.plain()) for weight in weights]
+        """Those of the weights as they are.
+
+        Raises
+        ------
+        ValueError
+            When a weight is not finite.
+        """
+        contributions = []
+        for weight in weights:
+            contributions.append(weight.contributions(weight.made()).cpu().numpy())
+            if not np.isfinite(contributions[-1]).all():
+                raise ValueError(
+                    f"{weight.name} is not finite: training diverged. Lower the learning rate, or "
+                    "load an earlier state."
+                )
         bounds = np.concatenate([[0], np.cumsum([len(part) for part in contributions])])
-        costs = np.concatenate([weight.costs() for weight in weights])
-        return cls(np.concatenate(contributions), costs, bounds)
+        return cls(np.concatenate(contributions), _joined([w.costs() for w in weights]), bounds)
 
     def within(self, keep: float) -> np.ndarray:
         """(n_units,) flags of the units kept: the largest contributions for their cost.
 
         Their costs add up to at most the share ``keep`` of all; units of no contribution go.
         """
-        order = np.argsort(-self.contributions / self.costs, kind="stable")
-        fits = np.cumsum(self.costs[order]) <= keep * self.costs.sum() * (1 + 1e-12)
-        alive = np.zeros(len(order), dtype=bool)
-        alive[order[fits]] = True
-        return alive & (self.contributions > 0)
+        budget = keep * float(self.costs.sum()) * (1 + 1e-12)
+        if _is_constant(self.costs):
+            ratios = self.contributions
+            least = _kth_largest(ratios, int(budget / self.costs[0]) + 1)
+        else:
+            ratios = self.contributions / self.costs
+            least = self._affordable(ratios, budget)
+        alive = ratios > least
+        # of equal units the first ones
+        tied = np.flatnonzero((ratios == least) & (self.contributions > 0))
+        left = budget - float(self.costs[alive].sum())
+        alive[tied[np.cumsum(self.costs[tied]) <= left]] = True
+        return alive
 
     def above(self, share: float) -> np.ndarray:
-        """(n_units,) flags of all units but the smallest, whose contributions add up to ``share``
-        of the total."""
-        order = np.argsort(self.contributions, kind="stable")
-        lost = np.cumsum(self.contributions[order]) <= share * self.contributions.sum()
-        alive = self.contributions > 0
-        alive[order[lost]] = False
-        return alive
+        """(n_units,) flags of all units but the smallest, whose contributions add up to at most
+        ``share`` of the total; equal units stay or go together."""
+        ordered, sums = self._ordered
+        count = int(np.searchsorted(sums, share * sums[-1], side="right"))
+        if count == 0:
+            return np.ones(len(ordered), dtype=bool)
+        largest = ordered[count - 1]
+        if count < len(ordered) and ordered[count] == largest:
+            return self.contributions >= largest
+        return self.contributions > largest
 
     def lost(self, alive: np.ndarray) -> float:
         """Share of the contributions that the other units hold."""
-        total = float(self.contributions.sum())
-        return float(self.contributions[~alive].sum()) / total if total > 0 else 0.0
+        total = float(self.contributions.sum(dtype=float))
+        cut = float(self.contributions.sum(dtype=float, where=~alive))
+        return cut / total if total > 0 else 0.0
 
     def split(self, alive: np.ndarray) -> list[np.ndarray]:
         """The flags of each weight."""
         return np.split(alive, self.bounds[1:-1])
+
+    @cached_property
+    def _ordered(self) -> tuple[np.ndarray, np.ndarray]:
+        """The contributions in rising order, and their running sums."""
+        ordered = np.sort(self.contributions)
+        return ordered, np.cumsum(ordered, dtype=float)
+
+    def _affordable(self, ratios: np.ndarray, budget: float) -> float:
+        """The least ratio above which all units together are within the budget."""
+        ordered = np.sort(ratios)
+        low, high = -1, len(ordered) - 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            fits = self.costs.sum(where=ratios > ordered[middle]) <= budget
+            low, high = (low, middle) if fits else (middle, high)
+        return float(ordered[high])
+
+
+def _kth_largest(numbers: np.ndarray, k: int) -> float:
+    """The k-th largest number; less than all of them when there are fewer."""
+    at = len(numbers) - k
+    return float(np.partition(numbers, at)[at]) if at >= 0 else -1.0
+
+
+def _is_constant(numbers: np.ndarray) -> bool:
+    return numbers.strides == (0,) or bool((numbers == numbers[0]).all())
+
+
+def _joined(costs: Sequence[np.ndarray]) -> np.ndarray:
+    """All costs in a row; without memory where they are one number."""
+    if all(_is_constant(part) and part[0] == costs[0][0] for part in costs):
+        return np.broadcast_to(costs[0][0], sum(map(len, costs)))
+    return np.concatenate(costs)
 
 
 def check_keep(keep: float) -> float:

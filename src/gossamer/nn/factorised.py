@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -13,8 +15,14 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from gossamer.core.factorisation import Factorisation
-from gossamer.core.penalty import Penalty
+from gossamer.core.penalty import Penalty, UnitPenalty
+from gossamer.core.spectral import decompose
 from gossamer.core.structure import Structure
+from gossamer.core.sum_penalty import SumPenalty
+from gossamer.core.tiling import Tiling
+from gossamer.factorisations import Product, Ridged
+from gossamer.factorisations.cells import Cells, cells_of
+from gossamer.nn.formulas import on_tensors
 
 Place = tuple[nn.Module, str]
 
@@ -92,47 +100,72 @@ class FactorisedWeight:
         return self.scale * self.form.penalty(self.factors)
 
     @torch.no_grad()
+    def made(self) -> torch.Tensor:
+        """The weight without a gradient, whole and in float32 at least."""
+        w = whole(self.weight())
+        return w.to(torch.promote_types(w.dtype, torch.float32))
+
     def plain(self) -> np.ndarray:
         """The weight as an array of float64."""
-        return as_array(self.weight())
+        return as_array(self.made())
 
     @property
     def units_on(self) -> Structure:
         """The structure whose units live or die; of a sum of penalties, the finer one."""
-        part: Any = getattr(self.penalty, "inner", self.penalty)
+        part = self.penalty.inner if isinstance(self.penalty, SumPenalty) else self.penalty
+        assert isinstance(part, UnitPenalty)
         return part.on
 
-    def sizes(self, w: np.ndarray) -> np.ndarray:
+    @cached_property
+    def cells(self) -> Cells | None:
+        """The units as cells of the weight; ``None`` for singular values."""
+        return None if self.units_on.is_spectral else cells_of(self.units_on, self.form.shape)
+
+    def sizes(self, w: torch.Tensor) -> torch.Tensor:
         """(n_units,) Euclidean size of each unit of a weight."""
-        tiling = self.units_on.tiling(w.shape)
-        if tiling is None:
-            return self.units_on.sizes(w)
-        return np.abs(np.ravel(w)) if tiling.is_full else np.sqrt(tiling.sums(np.square(w)))
+        if self.cells is None:
+            return torch.from_numpy(self.units_on.sizes(as_array(w)))
+        return w.abs().reshape(-1) if self.cells.is_full else self.cells.sums(w * w).sqrt()
 
-    def kept(self, w: np.ndarray, alive: np.ndarray) -> np.ndarray:
+    def kept(self, w: torch.Tensor, alive: np.ndarray) -> torch.Tensor:
         """``w`` with the units that are not alive at zero."""
-        tiling = self.units_on.tiling(w.shape)
-        on = self.units_on if tiling is None else tiling
-        return np.asarray(on.scale(w, alive.astype(float)))
+        if self.cells is None:
+            return as_tensor(self.units_on.scale(as_array(w), alive.astype(float)), w)
+        return self.cells.scale(w, as_tensor(alive, w))
 
-    def contributions(self, w: np.ndarray) -> np.ndarray:
+    def contributions(self, w: torch.Tensor) -> torch.Tensor:
         """(n_units,) what each unit adds to the penalty.
 
         Where the loss and the penalty are in balance this is, for L1, the loss of removing the
         unit to first order: of several layers the smallest contributions are the ones to drop.
         """
-        part: Any = getattr(self.penalty, "inner", self.penalty)
-        weights = 1.0 if part.weights is None else part.weights
-        return self.scale * weights * part.shape_value(self.sizes(w), part.par)
+        if isinstance(self.penalty, UnitPenalty):
+            return self.scale * _values(self.penalty, self.sizes(w))
+        assert isinstance(self.penalty, SumPenalty)  # no other has a smooth form
+        inner, outer = self.penalty.inner, self.penalty.outer
+        # entries share what their unit adds by their squares, as its gradient times them does
+        cells = cells_of(outer.on, self.form.shape)
+        squares = cells.sums(w * w)
+        each = _values(outer, squares.sqrt()) / torch.where(squares > 0, squares, 1.0)
+        return self.scale * (_values(inner, self.sizes(w)) + cells.scale(w * w, each).reshape(-1))
+
+    def products(self, w: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+        """(n_units,) inner product of each unit of ``w`` with a gradient."""
+        if self.cells is not None:
+            return self.cells.sums(w * gradient)
+        left, values, right = decompose(as_array(w))
+        outer = as_array(gradient).reshape(left.shape[0], -1) @ right.T
+        return torch.from_numpy((left * outer).sum(0) * values)
 
     def costs(self) -> np.ndarray:
         """(n_units,) cost of each unit: its entries, times the cost of an entry."""
         shape = self.form.shape
-        tiling = self.units_on.tiling(shape)
-        if tiling is not None:
-            lengths = np.full(tiling.count, prod(shape) / tiling.count)
-        elif self.units_on.is_spectral:
+        if self.cells is None:
             lengths = np.full(min(shape[0], prod(shape[1:])), shape[0] + prod(shape[1:]))
+        elif isinstance(self.cells, Tiling):
+            # one number for all, without memory
+            each = self.cost * prod(shape) / self.cells.count
+            return np.broadcast_to(each, self.cells.count)
         else:
             lengths = self.units_on.units(shape).lengths
         return self.cost * lengths
@@ -148,14 +181,13 @@ class FactorisedWeight:
         """Set all factors to zero that only units without life are made of."""
         if alive.all():
             return
-        if self.units_on.is_spectral:
-            self.set_(self.kept(self.plain(), alive))
+        if self.cells is None:
+            self.set_(as_array(self.kept(self.made(), alive)))
             return
-        support = self.kept(np.ones(self.form.shape), alive)
-        # which factors a weight on this support needs, of either sign
-        signs = zip(self.form.balanced(support), self.form.balanced(-support), strict=True)
-        for factor, (positive, negative) in zip(self.factors, signs, strict=True):
-            factor.mul_(as_tensor((positive != 0) | (negative != 0), factor))
+        like = whole(self.factors[0])
+        support = self.cells.spread(as_tensor(alive, like))
+        for factor, needed in zip(self.factors, _needed(self.form, support), strict=True):
+            factor.mul_(spread_like(needed, factor))
 
     def moved(self, modules: Mapping[nn.Module, nn.Module]) -> FactorisedWeight:
         """The same weight in a copy of the model, whose modules are given for the old ones."""
@@ -193,13 +225,65 @@ def _own_class(module: nn.Module) -> None:
     module.__class__ = type(shared.__name__, shared.__bases__, own)
 
 
+@contextmanager
+def without(weights: Sequence[FactorisedWeight], alive: Sequence[np.ndarray]) -> Iterator[None]:
+    """The model with the living units only, for a while."""
+    factors = [factor for weight in weights for factor in weight.factors]
+    saved = [factor.detach().clone() for factor in factors]
+    try:
+        for weight, flags in zip(weights, alive, strict=True):
+            weight.cut(flags)
+        yield
+    finally:
+        with torch.no_grad():
+            for factor, value in zip(factors, saved, strict=True):
+                factor.copy_(value)
+
+
+def whole(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor; of one that is distributed all parts, on every process."""
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+
+
 def as_array(tensor: torch.Tensor) -> np.ndarray:
     """A copy in float64, on the CPU; of a distributed tensor the whole."""
-    whole = tensor.detach()
-    whole = whole.full_tensor() if hasattr(whole, "full_tensor") else whole
-    return whole.to("cpu", torch.float64).numpy()
+    return whole(tensor.detach()).to("cpu", torch.float64, copy=True).numpy()
 
 
 def as_tensor(array: np.ndarray, like: torch.Tensor) -> torch.Tensor:
-    """An array as a tensor of the type and device of ``like``."""
-    return torch.as_tensor(np.ascontiguousarray(array), dtype=like.dtype, device=like.device)
+    """An array as a tensor of the type and device of ``like``, distributed as it is."""
+    value = torch.as_tensor(np.ascontiguousarray(array), dtype=like.dtype, device=like.device)
+    return spread_like(value, like)
+
+
+def spread_like(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """``value``, the same on every process, distributed over them as ``like`` is."""
+    if not hasattr(like, "device_mesh"):
+        return value
+    from torch.distributed.tensor import distribute_tensor
+
+    sharded: Any = like
+    return distribute_tensor(value, sharded.device_mesh, sharded.placements)
+
+
+def _values(penalty: UnitPenalty, sizes: torch.Tensor) -> torch.Tensor:
+    """(n_units,) the weighted shape of units of these sizes; of those at zero, zero."""
+    alive = sizes > 0
+    shape = on_tensors(penalty.shape_value)(torch.where(alive, sizes, 1.0), penalty.par)
+    values = torch.where(alive, shape, 0.0)
+    return values if penalty.weights is None else values * as_tensor(penalty.weights, values)
+
+
+def _needed(form: Factorisation, support: torch.Tensor) -> list[torch.Tensor]:
+    """Which entries of each factor a weight on this support (ones and zeros) is made of."""
+    form = form.base if isinstance(form, Ridged) else form
+    if isinstance(form, Product):
+        sums = [level.cells.sums(support) for level in form.levels]
+        return [
+            (total > 0).reshape(shape).to(support.dtype)
+            for total, shape in zip(sums, form.shapes, strict=True)
+        ]
+    weight = as_array(support)
+    # factors that make weights of either sign
+    signs = zip(form.balanced(weight), form.balanced(-weight), strict=True)
+    return [as_tensor((plus != 0) | (minus != 0), support) for plus, minus in signs]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from gossamer.nn.budget import Units, check_keep
-from gossamer.nn.factorised import FactorisedWeight, as_tensor, collapse_
+from gossamer.nn.factorised import FactorisedWeight, collapse_, without
+from gossamer.nn.judgement import living
 
 _BISECTIONS = 20
 
@@ -67,6 +68,8 @@ def finalise(
     keep: float | None = None,
     tolerance: float = 1e-3,
     threshold: float | None = None,
+    loss: Callable[[], torch.Tensor] | None = None,
+    strength: float = 1.0,
     inputs: Any = None,
     max_change: float | None = None,
     refit: bool = False,
@@ -78,6 +81,10 @@ def finalise(
     ``loss + Omega`` with an L1 the loss rises, to first order, by just the penalty that is cut
     off, so that the penalised objective stays where it was.
 
+    With ``loss`` each of these units is judged by the objective itself, see
+    :func:`gossamer.nn.judgement.living`: on a convex problem the support is then that of the
+    optimum, small coefficients included.
+
     Parameters
     ----------
     keep : float in (0, 1], default None
@@ -85,6 +92,9 @@ def finalise(
     tolerance : float in [0, 1), default 1e-3
     threshold : float, default None
         Drop units of a size up to this instead.
+    loss : callable, default None
+        Returns the task's loss on some data, without the penalty, at ``strength`` of which the
+        weights were trained. With it small units stay where the objective is the lower for them.
     inputs : tensor, tuple of arguments or mapping of named ones, default None
         On which to compare the outputs before and after.
     max_change : float, default None
@@ -100,27 +110,22 @@ def finalise(
         For arguments that contradict each other, weights that are not finite, and a change of the
         outputs that is too large; the model then still has its factors.
     """
-    _check(keep, tolerance, threshold, inputs, max_change)
-    for weight in weights:
-        if not np.isfinite(weight.plain()).all():
-            raise ValueError(
-                f"{weight.name} is not finite: training diverged. Lower the learning rate, or "
-                "load an earlier state."
-            )
+    _check(keep, tolerance, threshold, loss, inputs, max_change)
+    _refuse_sharded(weights)
     units = Units.of(weights)
     if keep is not None:
         alive = units.within(check_keep(keep))
     elif threshold is not None:
-        sizes = [weight.sizes(weight.plain()) for weight in weights]
+        sizes = [weight.sizes(weight.made()).cpu().numpy() for weight in weights]
         alive = np.concatenate(sizes) > threshold
     else:
-        alive = units.above(tolerance)
+        alive = living(weights, units, tolerance, loss, strength)
     change = None
     if inputs is not None:
         with _trial(model, weights, inputs) as trial:
             change = trial(units.split(alive))
-            if max_change is not None and change > max_change:
-                if keep is not None or threshold is not None:
+            if max_change is not None and not change <= max_change:
+                if keep is not None or threshold is not None or loss is not None:
                     raise ValueError(
                         f"the outputs move by {change:.2e}, more than max_change={max_change:g}: "
                         "keep more, or train longer at this strength."
@@ -130,11 +135,13 @@ def finalise(
 
 
 def _check(
-    keep: float | None, tolerance: float, threshold: float | None, inputs: Any,
+    keep: float | None, tolerance: float, threshold: float | None, loss: Any, inputs: Any,
     max_change: float | None,
 ) -> None:  # fmt: skip
-    if keep is not None and threshold is not None:
-        raise ValueError("give keep or threshold, not both.")
+    given = {"keep": keep, "threshold": threshold, "loss": loss}
+    ways = [name for name, value in given.items() if value is not None]
+    if len(ways) > 1:
+        raise ValueError(f"give {' or '.join(ways)}: each alone says which units are dropped.")
     if not 0 <= tolerance < 1:
         raise ValueError(f"tolerance must be in [0, 1), got {tolerance}.")
     if threshold is not None and threshold < 0:
@@ -143,19 +150,24 @@ def _check(
         raise ValueError("max_change needs inputs, on which the outputs are compared.")
 
 
+def _refuse_sharded(weights: Sequence[FactorisedWeight]) -> None:
+    if any(hasattr(factor, "device_mesh") for weight in weights for factor in weight.factors):
+        raise ValueError(
+            "the weights are sharded (FSDP), and plain ones cannot take the place of shards. Load "
+            "sparse.plain_state_dict() into the model as it was before sparsify, sparsify it by "
+            "the same rules, and finalise that."
+        )
+
+
 @contextmanager
 def _trial(model: nn.Module, weights: Sequence[FactorisedWeight], inputs: Any) -> Iterator[Any]:
     """A function that says how far the outputs move without some units; nothing stays changed."""
-    factors = [factor for weight in weights for factor in weight.factors]
-    saved = [factor.detach().clone() for factor in factors]
     modes = {module: module.training for module in model.modules()}
-    plain = [weight.plain() for weight in weights]
     model.eval()
 
     def change(alive: Sequence[np.ndarray]) -> float:
-        for weight, w, flags in zip(weights, plain, alive, strict=True):
-            weight.set_(weight.kept(w, flags))
-        after = outputs(model, inputs)
+        with without(weights, alive):
+            after = outputs(model, inputs)
         size = sum(float((a**2).sum()) for a in before) ** 0.5
         moved = sum(float(((a - b) ** 2).sum()) for a, b in zip(after, before, strict=True)) ** 0.5
         return moved / size if size > 0 else moved
@@ -164,9 +176,6 @@ def _trial(model: nn.Module, weights: Sequence[FactorisedWeight], inputs: Any) -
         before = outputs(model, inputs)
         yield change
     finally:
-        with torch.no_grad():
-            for factor, value in zip(factors, saved, strict=True):
-                factor.copy_(value)
         for module, mode in modes.items():
             module.training = mode
 
@@ -195,8 +204,8 @@ def _collapse(
 ) -> Finalised:  # fmt: skip
     masks, counts, hooks = {}, {}, []
     for weight, flags in zip(weights, units.split(alive), strict=True):
-        w = weight.kept(weight.plain(), flags)
-        plain = collapse_(weight, as_tensor(w, weight.factors[0]))
+        w = weight.kept(weight.made(), flags)
+        plain = collapse_(weight, w.to(weight.factors[0].dtype))
         mask = plain.detach() != 0
         masks[weight.name], counts[weight.name] = mask, (int(flags.sum()), len(flags))
         if refit:

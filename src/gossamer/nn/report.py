@@ -12,6 +12,7 @@ import torch
 from gossamer.nn.budget import Units
 from gossamer.nn.factorised import FactorisedWeight, as_array
 from gossamer.nn.gradients import weight_gradients
+from gossamer.nn.judgement import living
 
 # share of the penalty that counts as nothing: what `finalise` would cut off
 _NOTHING = 1e-3
@@ -25,7 +26,8 @@ class Row:
     ----------
     name : str
     units, alive : int
-        All of them, and those that ``finalise()`` would keep.
+        All of them, and those that ``finalise()``, or with a loss ``finalise(loss=loss)``, would
+        keep.
     sparsity : float
         Share of the units that it would not.
     penalty : float
@@ -87,7 +89,7 @@ def report(
     """A row for each weight."""
     gradients = [None] * len(weights) if loss is None else weight_gradients(weights, loss)
     units = Units.of(weights)
-    alive = units.split(units.above(_NOTHING))
+    alive = units.split(living(weights, units, _NOTHING, loss, strength))
     rows = []
     for weight, flags, gradient in zip(weights, alive, gradients, strict=True):
         w = weight.plain()
@@ -96,7 +98,8 @@ def report(
             smooth = float(weight.form.penalty(tuple(f.detach() for f in weight.factors)))
         distance = None
         if gradient is not None:
-            distance = _distance(weight, weight.kept(w, flags), as_array(gradient), strength)
+            kept = as_array(weight.kept(weight.made(), flags))
+            distance = _distance(weight, kept, as_array(gradient), strength)
         rows.append(
             Row(
                 weight.name, len(flags), int(flags.sum()), 1 - float(flags.mean()),

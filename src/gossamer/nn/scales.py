@@ -22,7 +22,7 @@ from math import prod
 import numpy as np
 import torch
 
-from gossamer.nn.factorised import FactorisedWeight, as_array
+from gossamer.nn.factorised import FactorisedWeight, whole
 from gossamer.nn.gradients import weight_gradients
 
 _KINDS = (None, "fan-in", "size")
@@ -47,8 +47,7 @@ def gradient_scales(
     """Scales by the gradient of ``loss()`` in each weight."""
     raw = []
     for weight, gradient in zip(weights, weight_gradients(weights, loss), strict=True):
-        sizes = weight.sizes(as_array(gradient))
-        raw.append(float(np.sqrt(np.mean(sizes**2))))
+        raw.append(float(weight.sizes(whole(gradient)).double().square().mean().sqrt()))
     if min(raw) <= 0:
         dead = [weight.name for weight, size in zip(weights, raw, strict=True) if size <= 0]
         raise ValueError(f"the loss has no gradient in {', '.join(dead)}: it does not use them.")

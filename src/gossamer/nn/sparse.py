@@ -13,7 +13,7 @@ from torch import nn
 from gossamer.core.penalty import Penalty
 from gossamer.nn import decay_guard
 from gossamer.nn.controller import Target
-from gossamer.nn.factorised import FactorisedWeight, factorise_
+from gossamer.nn.factorised import FactorisedWeight, factorise_, whole
 from gossamer.nn.finalise import Finalised, finalise
 from gossamer.nn.report import Report, report
 from gossamer.nn.rules import Key, match
@@ -262,17 +262,18 @@ class Sparse:
         keep: float | None = None,
         tolerance: float = 1e-3,
         threshold: float | None = None,
+        loss: Callable[[], torch.Tensor] | None = None,
         inputs: Any = None,
         max_change: float | None = None,
         refit: bool = False,
     ) -> Finalised:
         """Put plain weights back, with exact zeros; see :func:`gossamer.nn.finalise.finalise`."""
         self._refuse_finalised()
-        if keep is None and threshold is None and self.target is not None:
+        if keep is None and threshold is None and loss is None and self.target is not None:
             keep = self.target.keep
         done = finalise(
             self.model, self.weights, keep=keep, tolerance=tolerance, threshold=threshold,
-            inputs=inputs, max_change=max_change, refit=refit,
+            loss=loss, strength=self.strength, inputs=inputs, max_change=max_change, refit=refit,
         )  # fmt: skip
         self._release()
         self.weights = []
@@ -310,7 +311,7 @@ class Sparse:
                 prefix = f"{stem}." if stem else ""
                 inside = f"{prefix}parametrizations.{tensor_name}."
                 state = {key: value for key, value in state.items() if not key.startswith(inside)}
-                state[name] = weight.weight().detach().clone()
+                state[name] = whole(weight.weight().detach()).clone()
         return state
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Sparse:
