@@ -40,8 +40,8 @@ def factorise_power(
         "product": k factors, for integer k. "shared": one factor times the power k - 1 of another,
         for any k, with two factors' memory. "power": one factor to the power k, for single
         entries. "difference": a difference of powers, for single entries.
-        "auto" takes the product where k is an integer, else the shared form; where coefficients
-        must not be negative, the power of single entries and the shared form of units.
+        "auto" takes the product of two factors for k = 2 and the shared form else, which is no
+        larger for any k; for non-negative single entries the power.
 
     Raises
     ------
@@ -58,8 +58,8 @@ def factorise_power(
         return MatrixProduct(strength, tuple(shape), round(depth)) if whole else None
     cells = cells_of(structure, shape)
     if form == "auto":
-        form = ("power" if cells.is_full else "shared") if nonnegative else ""
-        form = form or ("product" if whole else "shared")
+        form = "product" if depth == 2 else "shared"
+        form = "power" if nonnegative and cells.is_full else form
     single = cells if cells.is_full else cells_of(Elements(), shape)
     if form in ("power", "difference") and not cells.is_full:
         raise ValueError(f"form={form!r} is for single entries: use 'product' or 'shared'.")

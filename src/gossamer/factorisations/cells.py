@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -80,10 +80,13 @@ def gate_shape(cells: Cells) -> tuple[int, ...]:
 
 def nest(fine: Cells, coarse: Cells) -> bool:
     """Whether every cell of ``fine`` lies in one cell of ``coarse``."""
-    if fine.is_full or prod(coarse.shape) == 0:
+    if fine.is_full or fine == coarse:
         return True
-    pairs = np.unique(np.stack([labelled(fine), labelled(coarse)]), axis=1)
-    return pairs.shape[1] == len(np.unique(pairs[0]))
+    inner, outer = labelled(fine), labelled(coarse)
+    # the coarse cell of some entry of each fine one must be that of all its entries
+    cell = np.zeros(fine.count, dtype=outer.dtype)
+    cell[inner] = outer
+    return bool((cell[inner] == outer).all())
 
 
 def index_like(index: np.ndarray, values: Any, known: dict) -> Any:
@@ -91,7 +94,7 @@ def index_like(index: np.ndarray, values: Any, known: dict) -> Any:
     if isinstance(values, np.ndarray):
         return index
     if values.device not in known:
-        known[values.device] = values.detach().long().new_tensor(index)
+        known[values.device] = _tensor(index, device=values.device)
     return known[values.device]
 
 
@@ -101,8 +104,14 @@ def array_like(array: np.ndarray, values: Any, known: dict) -> Any:
         return array
     key = (values.device, values.dtype)
     if key not in known:
-        known[key] = values.new_tensor(array)
+        known[key] = _tensor(array, device=values.device, dtype=values.dtype)
     return known[key]
+
+
+def _tensor(array: np.ndarray, **options: Any) -> Any:
+    """A copy of ``array`` as a tensor; also within a compiled graph, where ``new_tensor`` fails."""
+    # who has a tensor has loaded torch, which this room does without
+    return sys.modules["torch"].as_tensor(np.array(array), **options)
 
 
 def sum_of_squares(values: Any) -> Any:

@@ -7,7 +7,6 @@ R   = 1/2 |u|^2 + 1/2 sum_g lambda_g gamma_g^2,       inducing  sum_g lambda_g |
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -22,8 +21,8 @@ from gossamer.factorisations.cells import (
     unit_weights,
 )
 
-# keeps the gradient finite where a gate is zero
-_TINY = 1e-12
+# keeps the gradient finite where a gate is zero: its fourth power must not vanish in float32
+_TINY = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +57,7 @@ class Harmonic(Factorisation):
     levels: tuple[Cells, ...]
     weights: tuple[np.ndarray, ...]
     _known: dict = field(default_factory=dict, repr=False)
+    _free: np.ndarray | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.levels or len(self.levels) != len(self.weights):
@@ -71,6 +71,8 @@ class Harmonic(Factorisation):
             for cells, weights in zip(self.levels, self.weights, strict=True)
         )
         object.__setattr__(self, "weights", tuple(checked))
+        # now, as a compiler of tensors cannot branch on what it is yet to compute
+        object.__setattr__(self, "_free", self._free_entries())
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -96,15 +98,15 @@ class Harmonic(Factorisation):
             total = total + (self._weights(number, gate) * gate * gate).sum()
         return self.strength / 2 * total
 
-    @cached_property
-    def _free(self) -> np.ndarray:
-        """One where an entry is in no cell of positive weight, zero elsewhere."""
+    def _free_entries(self) -> np.ndarray | None:
+        """One where an entry is in no cell of positive weight, zero elsewhere; None without any."""
         pairs = zip(self.levels, self.weights, strict=True)
         covered = sum(cells.spread(weights) for cells, weights in pairs)
-        return (np.asarray(covered) == 0).astype(float)
+        free = np.asarray(covered) == 0
+        return free.astype(float) if free.any() else None
 
     def _free_like(self, u: Any) -> Any:
-        if not self._free.any():
+        if self._free is None:
             return None
         return array_like(self._free, u, self._known.setdefault("free", {}))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from math import prod
 from typing import Any, Self
 
 import numpy as np
@@ -53,9 +53,17 @@ class Latent(Factorisation):
     groups: Sequence[Sequence[int] | np.ndarray]
     weights: np.ndarray | None = None
     _known: dict = field(default_factory=dict, repr=False)
+    # flat positions of the members, group after group, and the group of each
+    positions: np.ndarray = field(init=False, repr=False)
+    owners: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         members = [np.asarray(group, dtype=np.intp) for group in self.groups]
+        # now, as a compiler of tensors cannot
+        positions = np.concatenate(members) if members else np.zeros(0, dtype=np.intp)
+        object.__setattr__(self, "positions", positions)
+        owners = np.repeat(np.arange(len(members)), [group.size for group in members])
+        object.__setattr__(self, "owners", owners)
         if any(len(np.unique(group)) != group.size for group in members):
             raise ValueError("Latent: groups must list each of their entries once.")
         if not members or not np.array_equal(np.unique(self.positions), np.arange(self.size)):
@@ -67,21 +75,11 @@ class Latent(Factorisation):
         if not (unit_weights(self._strengths, len(members), "Latent") > 0).all():
             raise ValueError("Latent: weights must be > 0; a free group would free its entries.")
 
-    @cached_property
+    @property
     def size(self) -> int:
-        return int(np.prod(self.shape))
+        return prod(self.shape)
 
-    @cached_property
-    def positions(self) -> np.ndarray:
-        """Flat positions of the members, group after group."""
-        return np.concatenate([np.asarray(group, dtype=np.intp) for group in self.groups])
-
-    @cached_property
-    def owners(self) -> np.ndarray:
-        """The group of each of :attr:`positions`."""
-        return np.repeat(np.arange(len(self.groups)), [len(group) for group in self.groups])
-
-    @cached_property
+    @property
     def _strengths(self) -> np.ndarray:
         count = len(self.groups)
         return np.ones(count) if self.weights is None else np.asarray(self.weights, dtype=float)

@@ -86,6 +86,7 @@ class Product(Factorisation):
     weights: np.ndarray | None = None
     nonnegative: bool = False
     _known: dict = field(default_factory=dict, repr=False)
+    _level_weights: list[np.ndarray] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.levels or not self.levels[0].cells.is_full:
@@ -98,17 +99,19 @@ class Product(Factorisation):
             unit_weights(self.weights, self.levels[-1].cells.count, "Product")
             if not self.is_nested:
                 raise ValueError("Product: crossing levels take no weights: leave weights=None.")
+            # now, as a compiler of tensors cannot
+            object.__setattr__(self, "_level_weights", self._weights_of_levels())
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
         return self.levels[0].cells.shape
 
-    @cached_property
+    @property
     def depth(self) -> float:
         """k, the total power; the induced penalty grows as the power 2/k of the weight."""
         return sum(level.power for level in self.levels)
 
-    @cached_property
+    @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         return tuple(gate_shape(level.cells) for level in self.levels)
 
@@ -127,7 +130,8 @@ class Product(Factorisation):
         else:
             w = factors[0] if first == 1 else factors[0] * abs(factors[0]) ** (first - 1)
         for level, f in zip(self.levels[1:], factors[1:], strict=True):
-            f = f if level.power == 1 else abs(f) ** level.power
+            # an odd power of a gate keeps its sign, which the leading factor makes up for
+            f = f if level.power == 1 else _power(f, level.power)
             w = level.cells.scale(w, abs(f) if self.nonnegative else f)
         return w
 
@@ -155,10 +159,8 @@ class Product(Factorisation):
         # a leading factor with a power of its own is smooth by itself
         return self.nonnegative and self.levels[0].power == 1
 
-    @cached_property
-    def _level_weights(self) -> list[np.ndarray]:
+    def _weights_of_levels(self) -> list[np.ndarray]:
         """The units' weights, for the factors of every level."""
-        assert self.weights is not None
         spread = self.levels[-1].cells.spread(np.asarray(self.weights, dtype=float))
         found = []
         for level, shape in zip(self.levels, self.shapes, strict=True):
@@ -261,6 +263,11 @@ class Product(Factorisation):
             if number != without:
                 scale = level.cells.scale(scale, gate**level.power)
         return np.divide(np.abs(w), scale, out=np.zeros(self.shape), where=scale > 0)
+
+
+def _power(f: Any, power: float) -> Any:
+    """``f ** power`` for whole powers, which are much faster, else that of the modulus."""
+    return f ** int(power) if power == int(power) else abs(f) ** power
 
 
 def _mean_over_cells(cells: Cells, totals: np.ndarray) -> np.ndarray:

@@ -109,4 +109,4 @@ class MatrixProduct(Factorisation):
         return replace(self, strength=float(strength))
 
     def _matrix(self, w: np.ndarray) -> np.ndarray:
-        return self.as_weight(w).reshape(self.shape[0], -1)
+        return self.as_weight(w).reshape(self._sizes[:2])

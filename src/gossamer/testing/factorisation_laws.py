@@ -57,16 +57,16 @@ def _depth(form: Factorisation) -> float:
     return float(np.log2(ratio))
 
 
-def _pack(factors: Factors) -> np.ndarray:
+def pack(factors: Factors) -> np.ndarray:
     return np.concatenate([np.ravel(factor) for factor in factors])
 
 
-def _unpack(form: Factorisation, x: np.ndarray) -> Factors:
+def unpack(form: Factorisation, x: np.ndarray) -> Factors:
     parts = np.split(x, np.cumsum(_sizes(form))[:-1])
     return tuple(part.reshape(shape) for part, shape in zip(parts, form.shapes, strict=True))
 
 
-def _derivative(function: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
+def derivative(function: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
     """Central differences: (numbers of the output, numbers of ``x``)."""
     step = 1e-6
     moves = step * np.eye(len(x))
@@ -75,7 +75,7 @@ def _derivative(function: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> 
 
 def _jacobian(form: Factorisation, factors: Factors) -> np.ndarray:
     """(entries of the weight, numbers of the factors)"""
-    return _derivative(lambda x: np.ravel(form.expand(_unpack(form, x))), _pack(factors))
+    return derivative(lambda x: np.ravel(form.expand(unpack(form, x))), pack(factors))
 
 
 def nearest_factors(
@@ -84,17 +84,17 @@ def nearest_factors(
     """A local minimiser of ``|expand(factors) - v|^2 / (2 step) + penalty(factors)``."""
     cost = _nearness(form, v, step)
     found = minimize(
-        cost, _pack(start), jac=lambda x: _derivative(cost, x), method="L-BFGS-B",
+        cost, pack(start), jac=lambda x: derivative(cost, x), method="L-BFGS-B",
         options={"maxiter": 2000, "ftol": 1e-15, "gtol": 1e-9},
     )  # fmt: skip
-    return _unpack(form, found.x), found
+    return unpack(form, found.x), found
 
 
 def _nearness(
     form: Factorisation, v: np.ndarray, step: float = 1.0
 ) -> Callable[[np.ndarray], np.ndarray]:
     def cost(x: np.ndarray) -> np.ndarray:
-        factors = _unpack(form, x)
+        factors = unpack(form, x)
         return np.square(form.expand(factors) - v).sum() / (2 * step) + form.penalty(factors)
 
     return cost
@@ -146,10 +146,10 @@ def search_ends_at_the_value(form: Factorisation) -> None:
         value = unit.value(w)
         ends = []
         for spread in (0.3, 1.0):
-            start = _pack(unit.start(w, spread))
+            start = pack(unit.start(w, spread))
             start = start * np.exp(0.3 * rng.standard_normal(len(start)))
             found = minimize(
-                lambda x: float(unit.penalty(_unpack(unit, x))), start, method="SLSQP",
+                lambda x: float(unit.penalty(unpack(unit, x))), start, method="SLSQP",
                 constraints={"type": "eq", "fun": lambda x, w=w: _missing(unit, x, w)},
                 options={"maxiter": 300, "ftol": 1e-12},
             )  # fmt: skip
@@ -160,7 +160,7 @@ def search_ends_at_the_value(form: Factorisation) -> None:
 
 
 def _missing(form: Factorisation, x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    return np.ravel(form.expand(_unpack(form, x)) - w)
+    return np.ravel(form.expand(unpack(form, x)) - w)
 
 
 def strength_is_a_factor(form: Factorisation) -> None:
@@ -173,8 +173,8 @@ def strength_is_a_factor(form: Factorisation) -> None:
         close(other.strength, strength, 0.0)
         close(other.value(w), strength * unit.value(w), 1e-12)
         close(other.penalty(factors), strength * unit.penalty(factors), 1e-12)
-        close(_pack(other.start(w)), _pack(factors), 0.0)
-        close(_pack(other.balanced(w)), _pack(unit.balanced(w)), 0.0)
+        close(pack(other.start(w)), pack(factors), 0.0)
+        close(pack(other.balanced(w)), pack(unit.balanced(w)), 0.0)
 
 
 # -- training --------------------------------------------------------------------------------------
@@ -220,9 +220,9 @@ def descent_balances(form: Factorisation) -> None:
     cost, start = _nearness(unit, v), unit.start(v)
     # products lose their imbalance at the rate 4 / depth
     time = 2.5 * _depth(form)
-    flow = solve_ivp(lambda _, x: -_derivative(cost, x), (0, time), _pack(start), "RK23", rtol=1e-3)
+    flow = solve_ivp(lambda _, x: -derivative(cost, x), (0, time), pack(start), "RK23", rtol=1e-3)
     before = unit.excess(start)
-    after = unit.excess(_unpack(unit, flow.y[:, -1]))
+    after = unit.excess(unpack(unit, flow.y[:, -1]))
     hold(after <= 0.02 * before + 1e-9, v=v, before=before, after=after)
 
 
@@ -277,7 +277,7 @@ def copies(form: Factorisation) -> None:
     """Pickles and copies compute what the original does."""
     w = _samples(form)[1]
     for other in (pickle.loads(pickle.dumps(form)), copy.deepcopy(form), copy.copy(form)):
-        close(_pack(other.start(w)), _pack(form.start(w)), 0.0)
+        close(pack(other.start(w)), pack(form.start(w)), 0.0)
         close(other.value(w), form.value(w), 0.0)
 
 
