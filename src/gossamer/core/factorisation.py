@@ -46,6 +46,14 @@ class Factorisation(ABC):
     def penalty(self, factors: Factors) -> Any:
         """R(factors): smooth, and at least the induced penalty of the weight they make."""
 
+    @property
+    def decay(self) -> tuple[float, ...] | None:
+        """Rates c with R = 1/2 sum_d c_d |f_d|^2: what weight decay each factor would need.
+
+        ``None`` when R is not a plain ridge.
+        """
+        return None
+
     @abstractmethod
     def value(self, w: np.ndarray) -> float:
         """Omega(w): the induced penalty, the least R of all factors of ``w``."""

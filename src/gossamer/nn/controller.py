@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,9 +18,9 @@ class Target:
     .. math:: 1 - (1 - \text{keep}) \, (1 - (1 - t / \text{until})^3)
 
     at progress t, are cut to zero, where a product of factors stays by itself. The penalty does
-    the work and the cuts steer it: where they take more than ``tolerance`` of the penalty the
-    strength grows, where less it shrinks. From ``until`` on the strength is ``settle`` and the
-    support, by then that of the budget, trains without shrinkage.
+    the work, so that a cut takes little, and the budget steers it: the strength need not be
+    guessed. From ``until`` on the strength is ``settle`` and the support, by then that of the
+    budget, trains without shrinkage.
 
     Parameters
     ----------
@@ -32,12 +31,8 @@ class Target:
         Progress of training by which the budget is met.
     settle : float, default 0.0
         Share of the strength afterwards; zero removes the penalty's bias, one keeps its optimum.
-    tolerance : float, default 1e-3
-        Share of the penalty that a cut may take.
-    rate : float >= 0, default 0.2
-        Logarithm of the largest change of the strength at a correction; zero leaves it alone.
     every : int, default 20
-        Steps between two corrections.
+        Steps between two cuts.
 
     References
     ----------
@@ -48,18 +43,14 @@ class Target:
     keep: float
     until: float = 0.7
     settle: float = 0.0
-    tolerance: float = 1e-3
-    rate: float = 0.2
     every: int = 20
 
     def __post_init__(self) -> None:
         self.keep = check_keep(self.keep)
-        for name in ("until", "tolerance"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"Target: {name} must be in (0, 1], got {getattr(self, name)}.")
-        for name in ("settle", "rate"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"Target: {name} must be >= 0, got {getattr(self, name)}.")
+        if not 0 < self.until <= 1:
+            raise ValueError(f"Target: until must be in (0, 1], got {self.until}.")
+        if not self.settle >= 0:
+            raise ValueError(f"Target: settle must be >= 0, got {self.settle}.")
         if self.every < 1:
             raise ValueError(f"Target: every must be >= 1, got {self.every}.")
 
@@ -68,12 +59,10 @@ class Target:
         left = 1 - min(1.0, progress / self.until)
         return 1 - (1 - self.keep) * (1 - left**3)
 
-    def correct(self, weights: Sequence[FactorisedWeight], progress: float) -> tuple[float, float]:
-        """Cut what is beyond the budget: the factor on the strength, and the share cut off."""
+    def cut(self, weights: Sequence[FactorisedWeight], progress: float) -> float:
+        """Cut what is beyond the budget of the moment; the share of the penalty it held."""
         units = Units.of(weights)
         alive = units.within(self.budget(progress))
-        lost = units.lost(alive)
         for weight, flags in zip(weights, units.split(alive), strict=True):
             weight.cut(flags)
-        error = math.log(max(lost, 1e-12) / self.tolerance)
-        return math.exp(max(-self.rate, min(self.rate, error))), lost
+        return units.lost(alive)

@@ -18,6 +18,7 @@ from gossamer.core.factorisation import Factorisation
 from gossamer.core.penalty import Penalty, UnitPenalty
 from gossamer.core.spectral import decompose
 from gossamer.core.structure import Structure
+from gossamer.nn.fused import expand
 from gossamer.core.sum_penalty import SumPenalty
 from gossamer.core.tiling import Tiling
 from gossamer.factorisations import Product, Ridged
@@ -43,7 +44,7 @@ class Factorised(nn.Module):
         self.form, self.spread = form, spread
 
     def forward(self, *factors: torch.Tensor) -> torch.Tensor:
-        return self.form.expand(factors)
+        return expand(self.form, factors)
 
     def right_inverse(self, weight: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Factors of ``weight`` to start training from."""
@@ -93,11 +94,29 @@ class FactorisedWeight:
 
     def weight(self) -> torch.Tensor:
         """The weight that the factors make, with its gradient."""
-        return self.form.expand(self.factors)
+        return expand(self.form, self.factors)
 
     def ridge(self) -> torch.Tensor:
         """The smooth penalty of the factors."""
         return self.scale * self.form.penalty(self.factors)
+
+    def add_ridge_gradient_(self, strength: float) -> None:
+        """Add the gradient of ``strength`` times the smooth penalty to those of the factors.
+
+        Factors without a gradient are left alone: the optimiser skips them too.
+        """
+        trained = [factor for factor in self.factors if factor.grad is not None]
+        if not trained:
+            return
+        if self.form.decay is None:
+            with torch.enable_grad():
+                gradients = torch.autograd.grad(strength * self.ridge(), trained, allow_unused=True)
+            for factor, gradient in zip(trained, gradients, strict=True):
+                factor.grad.add_(0.0 if gradient is None else gradient)  # type: ignore[union-attr]
+            return
+        for factor, rate in zip(self.factors, self.form.decay, strict=True):
+            if factor.grad is not None:
+                factor.grad.add_(factor.detach(), alpha=strength * self.scale * rate)
 
     @torch.no_grad()
     def made(self) -> torch.Tensor:

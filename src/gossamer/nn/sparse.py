@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from gossamer.nn.schedules import Schedule, schedule_of
 
 @dataclass(frozen=True)
 class Moment:
-    """What was recorded at a correction of the strength."""
+    """What was recorded at a cut: the share of the penalty that it took."""
 
     step: int
     strength: float
@@ -70,8 +71,8 @@ def sparsify(
         Calls of ``sparse.step()`` that make up the training. Needed by all schedules but the
         constant one and by ``keep``.
     keep : float in (0, 1] or Target, default None
-        Share of the entries (or of ``costs``) that shall remain: a controller then cuts units
-        and moves the strength, see :class:`gossamer.nn.Target`, and ``finalise`` keeps that much.
+        Share of the entries (or of ``costs``) that shall remain: small units are then cut
+        along the way, see :class:`gossamer.nn.Target`, and ``finalise`` keeps that much.
     scale : {None, "fan-in", "size"}, default None
         Relative strength of the layers, see :mod:`gossamer.nn.scales`. ``None`` is the penalty
         as written.
@@ -149,9 +150,9 @@ class Sparse:
     ----------
     weights : list of FactorisedWeight
     strength : float
-        Multiplies all penalties: 1 is what the rules say. The schedule and the controller set it.
+        Multiplies all penalties: 1 is what the rules say. The schedule and the target set it.
     history : list of Moment
-        Strength and share of the penalty beyond the budget, at each correction.
+        Strength and share of the penalty that was cut off, at each cut of a target.
     """
 
     model: nn.Module
@@ -163,6 +164,7 @@ class Sparse:
 
     def __post_init__(self) -> None:
         self.steps, self.base = 0, 1.0
+        self._hooks: list[Any] = []
         self._release = decay_guard.guard(self, Sparse.factors)
 
     # -- training ----------------------------------------------------------------------------------
@@ -185,6 +187,11 @@ class Sparse:
     def penalty(self) -> torch.Tensor:
         """The smooth penalty at the present strength, to be added to the loss."""
         self._refuse_finalised()
+        if self._hooks and torch.is_grad_enabled():
+            raise RuntimeError(
+                "the penalty is attached to the optimiser: added to the loss it would count "
+                "twice. To look at it, use torch.no_grad()."
+            )
         total = sum(weight.ridge() for weight in self.weights[1:])
         value = self.strength * (self.weights[0].ridge() + total)
         # a sharded model's sum is a distributed tensor; its parts add up here
@@ -197,9 +204,63 @@ class Sparse:
         target = self.target
         if target is None or (self.steps % target.every and self.progress < 1):
             return
-        factor, lost = target.correct(self.weights, self.progress)
-        self.base *= factor if self.progress < target.until else 1.0
+        lost = target.cut(self.weights, self.progress)
         self.history.append(Moment(self.steps, self.strength, lost))
+
+    def attach(self, optimiser: torch.optim.Optimizer) -> torch.optim.Optimizer:
+        """Leave penalty and step to the optimiser: a training loop then stays as it is.
+
+        Before each of the optimiser's steps the penalty's gradient is added to the factors', as
+        if ``sparse.penalty()`` were in the loss, and afterwards ``sparse.step()`` is called. It is
+        also the faster way, as no graph of the penalty is built. Gradients that are clipped before
+        the step are those of the task alone.
+
+        Returns
+        -------
+        optimiser, for chaining
+
+        Raises
+        ------
+        ValueError
+            For optimisers that evaluate the loss themselves (LBFGS), those without the factors,
+            and those with decoupled weight decay on them.
+
+        Examples
+        --------
+        >>> import gossamer as gs, torch
+        >>> model = torch.nn.Linear(3, 1)
+        >>> sparse = sparsify(model, {"*": gs.L1(0.1)})
+        >>> optimiser = sparse.attach(torch.optim.AdamW(sparse.param_groups(lr=0.1)))
+        """
+        self._refuse_finalised()
+        if self._hooks:
+            raise ValueError("an optimiser is attached already.")
+        if isinstance(optimiser, torch.optim.LBFGS):
+            raise ValueError("LBFGS evaluates the loss itself: put sparse.penalty() into it.")
+        known = {id(factor) for factor in self.factors()}
+        held = {id(p) for group in optimiser.param_groups for p in group["params"]}
+        if not known <= held:
+            raise ValueError(
+                "the optimiser does not hold all factors: make it after sparsify, of "
+                "sparse.param_groups() or model.parameters()."
+            )
+        decay_guard.refuse_decoupled(optimiser, known)
+        owner = weakref.ref(self)
+
+        def before(*_: Any) -> None:
+            if (sparse := owner()) is not None:
+                for weight in sparse.weights:
+                    weight.add_ridge_gradient_(sparse.strength)
+
+        def after(*_: Any) -> None:
+            if (sparse := owner()) is not None and sparse.weights:
+                sparse.step()
+
+        self._hooks = [
+            optimiser.register_step_pre_hook(before),
+            optimiser.register_step_post_hook(after),
+        ]
+        return optimiser
 
     def param_groups(
         self, *, weight_decay: float = 0.0, factor_lr: float | None = None, **options: Any
@@ -276,6 +337,8 @@ class Sparse:
             loss=loss, strength=self.strength, inputs=inputs, max_change=max_change, refit=refit,
         )  # fmt: skip
         self._release()
+        for hook in self._hooks:
+            hook.remove()
         self.weights = []
         return done
 
