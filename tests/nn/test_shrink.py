@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
+from gossamer.nn.channels.operators import POINTWISE
 from gossamer.nn.graph import coupled_channels
 from gossamer.nn.models import LeNet5, LeNet300, MobileNetV2
 from gossamer.nn.models.mobilenet import InvertedResidual, convolution
-from gossamer.nn.operators import POINTWISE
 from gossamer.nn.shrinking import shrink
 
 # Rounding of float32 sums in another order, relative to the largest output.
@@ -471,6 +471,27 @@ def test_copies_modes_and_types_survive() -> None:
     again = perceptron().double()
     with pytest.raises(RuntimeError, match="size mismatch"):
         again.load_state_dict(small.state_dict())
+
+
+def test_parts_without_gradient_and_other_subgraphs_stay() -> None:
+    class Frozen(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.layers[0](x)
+            with torch.autocast("cpu", enabled=False):
+                x = torch.relu(self.layers[1](x))
+            return self.layers[3](torch.relu(self.layers[2](x)))
+
+    model = Frozen()
+    with torch.no_grad():
+        for layer in model.layers[:3]:
+            layer.weight[0] = layer.bias[0] = 0
+    small = shrink(model, torch.randn(2, 4))
+    assert small.layers[2].out_features == 3
+    assert largest_difference(model, small, torch.randn(5, 4)) <= ROUNDING
 
 
 def test_what_cannot_be_traced_is_refused() -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from gossamer.nn.tracing import evaluating, positional
+from gossamer.nn.channels import evaluating, positional
 
 
 def _attention_flops(query: Any, key: Any, value: Any, *args: Any, **named: Any) -> int:

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gossamer.nn.flow import Flow, Weight
-from gossamer.nn.tracing import export, positional, propagate
+from gossamer.nn.channels import Flow, Weight, export, positional, propagate
 
 
 @dataclass(frozen=True, eq=False)

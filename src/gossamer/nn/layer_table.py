@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gossamer.nn.channels import evaluating, positional
 from gossamer.nn.flops import count_macs
-from gossamer.nn.tracing import evaluating, positional
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gossamer.nn.flow import Read
+from gossamer.nn.channels import Read
 from gossamer.nn.graph import ChannelGraph
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gossamer.nn.labels import Labels, Signal
+from gossamer.nn.channels.labels import Labels, Signal
 
 
 @dataclass(eq=False)

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gossamer.nn.flow import Flow, Weight
-from gossamer.nn.labels import Signal, varying
-from gossamer.nn.operators import Shape, is_zero, rule
+from gossamer.nn.channels.flow import Flow, Weight
+from gossamer.nn.channels.labels import Signal, varying
+from gossamer.nn.channels.operators import Shape, is_zero, rule
 
 # --- entries move -------------------------------------------------------------------------------
 

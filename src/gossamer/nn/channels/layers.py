@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gossamer.nn.flow import Flow, Read, Weight
-from gossamer.nn.labels import Signal
-from gossamer.nn.operators import Shape, is_zero, one_each, rule
+from gossamer.nn.channels.flow import Flow, Read, Weight
+from gossamer.nn.channels.labels import Signal
+from gossamer.nn.channels.operators import Shape, is_zero, one_each, rule
 
 # --- layers that sum over channels --------------------------------------------------------------
 

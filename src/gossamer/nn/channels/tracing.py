@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, fx, nn
 from torch.export.graph_signature import InputKind
 
-from gossamer.nn import layers, layout, operators  # noqa: F401 (each registers its rules)
-from gossamer.nn.flow import Flow, Weight
-from gossamer.nn.labels import Signal
+from gossamer.nn.channels import layers, layout, operators  # noqa: F401 (each registers its rules)
+from gossamer.nn.channels.flow import Flow, Weight
+from gossamer.nn.channels.labels import Signal
 
 # What shares memory with its argument.
 ALIASES = {*layout.FREE, *layout.SIZED, *layout.PARTS, "chunk", *operators.SAME, *operators.CASTS}
@@ -35,8 +35,9 @@ def positional(example_inputs: Any) -> tuple[Any, ...]:
 
 def export(model: nn.Module, inputs: tuple[Any, ...]) -> torch.export.ExportedProgram:
     """The model as a graph of ATen operators, in evaluation mode."""
+    masked = {n.removesuffix("_mask") + "_orig" for n, _ in model.named_buffers()}
     names = [name for name, _ in model.named_parameters()]
-    computed = [n for n in names if ".parametrizations." in f".{n}" or n.endswith("_orig")]
+    computed = [n for n in names if ".parametrizations." in f".{n}" or n in masked]
     if computed:
         raise ValueError(
             f"The model's weights are computed from other parameters ({computed[0]!r}): their "
@@ -73,6 +74,8 @@ def propagate(flow: Flow, model: nn.Module, program: torch.export.ExportedProgra
         if node.op == "output":
             results = fx.map_arg(node.args[0], values.__getitem__)
             flow.fix(list(results))
+        if node.op == "get_attr":
+            values[node] = None
         if node.op != "call_function":
             continue
         args = fx.map_arg(node.args, values.__getitem__)
@@ -95,10 +98,9 @@ def _apply(flow: Flow, node: fx.Node, args: list[Any], kwargs: dict[str, Any]) -
     out = node.meta.get("val")
     several = isinstance(out, list | tuple)
     outputs: list[Any] = [*out] if several else [out]  # type: ignore[misc]
-    tensors = [item for item in outputs if isinstance(item, Tensor)]
-    shapes = [tuple(tensor.shape) for tensor in tensors]
+    shapes = [tuple(item.shape) if isinstance(item, Tensor) else () for item in outputs]
     rule = operators.RULES.get(flow.name)
-    if rule is not None and all(tensor.is_floating_point() for tensor in tensors[:1]):
+    if rule is not None and isinstance(outputs[0], Tensor) and outputs[0].is_floating_point():
         result = _attempt(rule, flow, shapes if several else shapes[0], *args, **kwargs)
         if result is not None:
             return result
@@ -107,7 +109,7 @@ def _apply(flow: Flow, node: fx.Node, args: list[Any], kwargs: dict[str, Any]) -
         flow.kept.append(f"{flow.place}: no rule for {flow.name or node.target} as it is used")
     flow.fix(given)
     signals = [Signal.pinned(shape) for shape in shapes]
-    return signals if several or not signals else signals[0]
+    return signals if several else signals[0]
 
 
 def _attempt(rule: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gossamer.nn.flow import Flow, Weight
-from gossamer.nn.labels import PINNED, Signal
+from gossamer.nn.channels.flow import Flow, Weight
+from gossamer.nn.channels.labels import PINNED, Signal
 
 Shape = tuple[int, ...]
 Rule = Callable[..., Any]
