@@ -49,7 +49,7 @@ def quick(methods: list[str]) -> None:
         for method in methods:
             for keep in (0.1, 0.01):
                 case = dict(zip(KEY, ("lenet-300", method, keep, 0), strict=True))
-                setting = Setting(strength=METHODS[method].strengths[1])
+                setting = Setting()
                 found = train(NETWORKS["lenet-300"], method, keep, 0, setting, split, epochs=5)
                 append(results, case | found | {"setting": setting.as_dict()})
         draw(read(results), Path(folder))

@@ -36,12 +36,7 @@ class Subgradient(OneShot):
     """The sign of the weights times the strength in the loss, then a threshold."""
 
     title = "L1 by subgradients"
-    strengths = (1e-5, 1e-4, 3e-4)
-
-    def prepare(self) -> torch.optim.Optimizer:
-        optimiser = super().prepare()
-        optimiser.param_groups[0]["weight_decay"] = 0.0
-        return optimiser
+    has_strength = True
 
     def after_backward(self, step: int) -> None:
         if self.masks is None:

@@ -18,12 +18,14 @@ class Setting:
     """What is tuned, for every method alike.
 
     optimiser : "adam" or "sgd" (with momentum 0.9)
-    strength : of the method's penalty; of weight decay, where it has no other
+    decay : of a ridge on the weights in the loss, decay / 2 |w|^2
+    strength : of the method's penalty, if it has one
     """
 
     optimiser: str = "adam"
     lr: float = 1e-2
-    strength: float = 0.0
+    decay: float = 1e-3
+    strength: float = 1e-4
 
     def make(self, parameters: Iterable[Any]) -> torch.optim.Optimizer:
         if self.optimiser == "adam":
@@ -37,7 +39,7 @@ class Method:
     """One way to train a sparse network. The loop calls the hooks in the order below."""
 
     title: ClassVar[str]
-    strengths: ClassVar[tuple[float, ...]] = (0.0, 1e-4, 5e-4)  # to be tuned over; weight decay
+    has_strength: ClassVar[bool] = False
 
     def __init__(self, model: nn.Module, keep: float, steps: int, setting: Setting) -> None:
         self.model, self.keep, self.steps, self.setting = model, keep, steps, setting
@@ -45,13 +47,13 @@ class Method:
         self.optimiser = self.prepare()
 
     def prepare(self) -> torch.optim.Optimizer:
-        """The optimiser; coupled decay of weights, not of biases."""
+        """The optimiser; decay of the weights, not of the biases."""
         optimiser = self.setting.make(self.model.parameters())
         chosen = set(self.weights)
         rest = [p for p in self.model.parameters() if p not in chosen]
         optimiser.param_groups[0] |= {
             "params": self.weights,
-            "weight_decay": self.setting.strength,
+            "weight_decay": self.setting.decay,
         }
         optimiser.add_param_group({"params": rest, "weight_decay": 0.0})
         return optimiser

@@ -2,54 +2,41 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
+from torch.nn.utils import parametrize
 
 import gossamer as gs
-from benchmarks.neural.method import EVERY, UNTIL, Masked, Method, largest, scheduled
-from gossamer.nn import proximal
-
-
-def until_the_cut(progress: float) -> float:
-    """The schedule of the strength: constant, then nothing, so that what is left is fitted."""
-    return 1.0 if progress < UNTIL else 0.0
+from benchmarks.neural.method import EVERY, UNTIL, Masked, Method, largest
+from gossamer.nn.controller import Target
+from gossamer.nn.proximal import Proximal as ProximalSteps
 
 
 class Smooth(Method):
-    """A product of factors with a ridge, cut gradually along gradual pruning's schedule."""
+    """Factors with a ridge on them, brought within the budget by the library's target."""
 
-    strengths = (1e-4, 3e-4, 1e-3)
+    has_strength = True
     depth: int
 
     def prepare(self) -> torch.optim.Optimizer:
+        target = Target(self.keep, until=UNTIL, every=EVERY)
         strength = self.setting.strength
         penalty = gs.L1(strength) if self.depth == 2 else gs.Lq(strength, q=2 / self.depth)
         self.sparse = gs.nn.sparsify(
-            self.model, {"*": penalty}, schedule=until_the_cut, total_steps=self.steps
+            self.model, {"*": penalty}, total_steps=self.steps, keep=target
         )
-        return self.setting.make(self.sparse.param_groups(lr=self.setting.lr))
+        return self.sparse.attach(self.setting.make(self.sparse.param_groups(lr=self.setting.lr)))
 
     def penalty(self) -> Tensor | float:
-        return self.sparse.penalty() if self.sparse.strength > 0 else 0.0
-
-    def after_step(self, step: int) -> None:
-        self.sparse.step()
-        if step % EVERY == 0 and step <= UNTIL * self.steps + EVERY:
-            self._cut(scheduled(self.keep, step / self.steps))
-
-    @torch.no_grad()
-    def _cut(self, keep: float) -> None:
-        """Factors of small weights become zero, where all gradients vanish: they stay."""
-        masks = largest([weight.weight() for weight in self.sparse.weights], keep)
-        for weight, mask in zip(self.sparse.weights, masks, strict=True):
-            for factor in weight.factors:
-                factor.mul_(mask)
-                for state in self.optimiser.state[factor].values():
-                    if isinstance(state, Tensor) and state.shape == factor.shape:
-                        state.mul_(mask)
+        """The ridge on the weights themselves, which optimisers add for the other methods."""
+        made = [m for m in self.model.modules() if parametrize.is_parametrized(m, "weight")]
+        squares = [torch.linalg.vector_norm(cast(Tensor, m.weight)) ** 2 for m in made]
+        return self.setting.decay / 2 * torch.stack(squares).sum()
 
     def finish(self) -> None:
-        self.sparse.finalise(keep=self.keep)
+        self.sparse.finalise()
 
 
 class Depth2(Smooth):
@@ -68,17 +55,15 @@ class Proximal(Masked):
     """Proximal steps of L1 after the optimiser's, a threshold, and a fit of what is left."""
 
     title = "L1 by proximal steps"
-    strengths = (1e-5, 1e-4, 3e-4)
+    has_strength = True
 
     def prepare(self) -> torch.optim.Optimizer:
-        optimiser = self.setting.make(self.model.parameters())
-        self.proximal = proximal.Proximal(
-            optimiser, self.model, {"*": gs.L1(self.setting.strength)}
-        )
+        optimiser = super().prepare()
+        self.steps_of_l1 = ProximalSteps(optimiser, self.model, {"*": gs.L1(self.setting.strength)})
         return optimiser
 
     def after_step(self, step: int) -> None:
         super().after_step(step)
         if step == round(UNTIL * self.steps):
-            self.proximal.remove()
+            self.steps_of_l1.remove()
             self.mask_(largest(self.weights, self.keep))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from benchmarks.neural.training import METHODS, NETWORKS, train
 Record = dict[str, Any]
 KEY = ("network", "method", "keep", "seed")
 TUNED_AT = 0.01  # the share kept while settings are compared
-RATES = (("adam", 3e-3), ("adam", 1e-2), ("adam", 3e-2), ("sgd", 0.03), ("sgd", 0.1), ("sgd", 0.3))
+RATES = (("adam", 5e-3), ("adam", 1e-2), ("adam", 2e-2), ("sgd", 0.1), ("sgd", 0.3))
 
 
 @dataclass(frozen=True)
@@ -74,18 +74,25 @@ def run(plan: Plan, results: Path, tuning: Path) -> None:
 def tune(plan: Plan, tuning: Path) -> None:
     """Compare settings of every method on validation images taken from the training ones.
 
-    First optimisers and learning rates at the middle strength, then strengths at the best of them:
-    as many trials for each method.
+    First optimisers and learning rates, then decays or strengths at the best of them: as many
+    trials for each method.
     """
     split = mnist(validation=True)
     for network in plan.networks:
         for method in plan.methods:
-            strengths = METHODS[method].strengths
             for optimiser, lr in RATES:
-                _try(network, method, Setting(optimiser, lr, strengths[1]), split, tuning)
+                _try(network, method, Setting(optimiser, lr), split, tuning)
             best = chosen(read(tuning), network, method)
-            for strength in strengths:
-                _try(network, method, Setting(best.optimiser, best.lr, strength), split, tuning)
+            for other in neighbours(best, METHODS[method].has_strength):
+                _try(network, method, other, split, tuning)
+
+
+def neighbours(best: Setting, has_strength: bool) -> list[Setting]:
+    """Four others at the same learning rate."""
+    if not has_strength:
+        return [replace(best, decay=best.decay * factor) for factor in (0.0, 0.2, 0.5, 2.0)]
+    strengths = [replace(best, strength=best.strength * factor) for factor in (0.3, 3.0)]
+    return strengths + [replace(best, decay=best.decay * factor) for factor in (0.5, 2.0)]
 
 
 def _try(network: str, method: str, setting: Setting, split: Split, tuning: Path) -> None:
@@ -98,9 +105,8 @@ def _try(network: str, method: str, setting: Setting, split: Split, tuning: Path
 
 
 def chosen(trials: list[Record], network: str, method: str) -> Setting:
-    """The setting of the highest validation accuracy; of ties, that of the lowest loss."""
+    """The setting of the lowest validation loss, which is less noisy than the accuracy."""
     tried = [r for r in trials if (r["network"], r["method"]) == (network, method)]
     if not tried:
-        return Setting(strength=METHODS[method].strengths[1])
-    best = max(tried, key=lambda record: (record["accuracy"], -record["loss"]))
-    return Setting(**best["setting"])
+        return Setting()
+    return Setting(**min(tried, key=lambda record: record["loss"])["setting"])

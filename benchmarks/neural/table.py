@@ -77,6 +77,8 @@ def margin(records: list[Record], network: str) -> str:
         (name, mean, error), (_, other, other_error) = ours, theirs
         both = (error**2 + other_error**2) ** 0.5
         lines.append(f"{sparsity(keep)}: {mean - other:+.2f} ± {both:.2f} ({name})")
+    if not lines:
+        return ""
     return "Best smooth form over best magnitude pruning, in points: " + "; ".join(lines) + "."
 
 
@@ -90,13 +92,15 @@ def _best(
 def settings(trials: list[Record], network: str) -> str:
     """What tuning chose."""
     lines = [
-        row(["", "optimiser", "learning rate", "strength or decay"]),
-        "| --- | --- | --: | --: |",
+        row(["", "optimiser", "learning rate", "decay", "strength"]),
+        "| --- | --- | --: | --: | --: |",
     ]
     for method in METHODS:
         if any((t["network"], t["method"]) == (network, method) for t in trials):
             s = chosen(trials, network, method)
-            lines.append(row([METHODS[method].title, s.optimiser, f"{s.lr:g}", f"{s.strength:g}"]))
+            strength = f"{s.strength:g}" if METHODS[method].has_strength else ""
+            cells = [s.optimiser, f"{s.lr:g}", f"{s.decay:g}", strength]
+            lines.append(row([METHODS[method].title, *cells]))
     return "\n".join(lines) if len(lines) > 2 else ""
 
 
