@@ -20,7 +20,9 @@ _HOMES = {
     "gradient_regularisation": ("GradientRegularisation",),
     "graph": ("ChannelGroup", "coupled_channels"),
     "layer_table": ("Summary", "summary"),
+    "regularisers": ("HyperSparse", "MaskSparsity", "RelevanceShrinkage"),
     "models": ("LeNet5", "LeNet300", "MobileNetV2"),
+    "optimiser_state": ("shrink_optimiser",),
     "shrinking": ("Shrinkage", "shrink"),
 }
 

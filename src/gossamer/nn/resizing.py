@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from gossamer.nn.channels import Read
 from gossamer.nn.graph import ChannelGraph
 
+# Of each weight that gets smaller: the positions that stay, by axis.
+Positions = dict[str, dict[int, Tensor]]
+
 
 def resize(
     model: nn.Module,
@@ -28,7 +31,7 @@ def resize(
     folds : (read, addend) pairs; the addend, of shape (made,), goes to the layer's bias
     """
     small = copy.deepcopy(model)
-    _replace(small, _smaller_tensors(small, graph, alive))
+    _replace(small, positions_left(graph, alive))
     for before, after in zip(model.modules(), small.modules(), strict=True):
         describe(after, before)
     for name, labels in graph.flow.bare.items():
@@ -41,26 +44,32 @@ def resize(
     return small
 
 
-def _smaller_tensors(
-    small: nn.Module, graph: ChannelGraph, alive: np.ndarray
-) -> dict[int, tuple[Tensor, Tensor]]:
-    """By the id of a tensor of the copy: that tensor, and its part that lives."""
-    named = dict(small.named_parameters()) | dict(small.named_buffers())
-    parts: dict[str, Tensor] = {}
+def positions_left(graph: ChannelGraph, alive: np.ndarray) -> Positions:
+    """Of every weight that gets smaller: the positions that stay, by axis."""
+    left: Positions = {}
     for weight, axis, classes in graph.axes():
         if not alive[classes].all():
-            whole = parts.get(weight.name, named[weight.name].detach())
-            kept = torch.from_numpy(np.flatnonzero(alive[classes])).to(whole.device)
-            parts[weight.name] = whole.index_select(axis, kept)
-    return {id(named[name]): (named[name], part) for name, part in parts.items()}
+            kept = torch.from_numpy(np.flatnonzero(alive[classes]))
+            left.setdefault(weight.name, {})[axis] = kept
+    return left
 
 
-def _replace(small: nn.Module, parts: dict[int, tuple[Tensor, Tensor]]) -> None:
-    """Put the parts where the whole tensors are, under each of their names."""
-    renewed = {
-        key: nn.Parameter(part, whole.requires_grad) if isinstance(whole, nn.Parameter) else part
-        for key, (whole, part) in parts.items()
-    }
+def part(whole: Tensor, positions: dict[int, Tensor]) -> Tensor:
+    """What is left of a tensor, by axis."""
+    for axis, kept in positions.items():
+        whole = whole.index_select(axis, kept.to(whole.device))
+    return whole
+
+
+def _replace(small: nn.Module, left: Positions) -> None:
+    """Put what is left of the weights in their place, under each of their names."""
+    named = dict(small.named_parameters()) | dict(small.named_buffers())
+    renewed: dict[int, Tensor] = {}
+    for name, positions in left.items():
+        whole = named[name]
+        value = part(whole.detach(), positions)
+        is_parameter = isinstance(whole, nn.Parameter)
+        renewed[id(whole)] = nn.Parameter(value, whole.requires_grad) if is_parameter else value
     for module in small.modules():
         for registry in (module._parameters, module._buffers):
             for name, tensor in registry.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from gossamer.nn.channels import Read, Weight, evaluating, positional
 from gossamer.nn.flops import count_macs
 from gossamer.nn.graph import ChannelGraph
-from gossamer.nn.resizing import resize
+from gossamer.nn.resizing import Positions, positions_left, resize
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shrinkage:
     """What :func:`shrink` did, as attribute ``shrinkage`` of the model that it returns.
 
@@ -31,6 +31,8 @@ class Shrinkage:
     kept : tuple of str
         Why more was not removed: operators that no rule understands, and constants that do not
         fold, with what to do about them.
+    positions : dict
+        Of each weight that got smaller: by axis, the positions that were left.
     """
 
     channels: dict[str, tuple[int, int]] = field(repr=False)
@@ -38,10 +40,15 @@ class Shrinkage:
     macs: tuple[int, int]
     difference: float
     kept: tuple[str, ...]
+    positions: Positions = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for a file or a report."""
-        return asdict(self)
+        left = {
+            name: {axis: kept.tolist() for axis, kept in axes.items()}
+            for name, axes in self.positions.items()
+        }
+        return {item.name: getattr(self, item.name) for item in fields(self)} | {"positions": left}
 
 
 def shrink(
@@ -102,16 +109,14 @@ def shrink(
         graph = ChannelGraph(model, inputs, pins_sizes)
         alive, folds = surviving(graph)
         small = resize(model, graph, alive, folds)
+        failure: Exception | None = None
         try:
             difference = largest_difference(model, small, inputs)
         except (RuntimeError, IndexError, ValueError) as error:
-            difference = float("inf")
-            failure: Exception | None = error
-        else:
-            failure = None
+            difference, failure = float("inf"), error
         if difference <= tolerance_of(model, tolerance):
-            kept = (*graph.flow.kept, *unfolded(graph, alive))
-            small.shrinkage = report(model, small, inputs, graph, difference, kept)  # type: ignore[assignment]
+            account = report(model, small, inputs, graph, alive, difference)
+            small.shrinkage = account  # type: ignore[assignment]
             return small
     raise RuntimeError(
         f"The smaller {type(model).__name__} would differ from the original one by {difference:.2g}"
@@ -260,17 +265,22 @@ def report(
     small: nn.Module,
     inputs: tuple[Any, ...],
     graph: ChannelGraph,
+    alive: np.ndarray,
     difference: float,
-    kept: tuple[str, ...],
 ) -> Shrinkage:
-    parameters = dict(small.named_parameters())
-    made = [(read.weight, read.makes) for read in graph.flow.reads]
+    left = positions_left(graph, alive)
+    channels = {}
+    for read in graph.flow.reads:
+        before = read.weight.shape[read.makes]
+        kept = left.get(read.weight.name, {}).get(read.makes)
+        channels[read.weight.name] = (before, before if kept is None else len(kept))
     return Shrinkage(
-        channels={w.name: (w.shape[axis], parameters[w.name].shape[axis]) for w, axis in made},
+        channels=channels,
         parameters=(_count(model), _count(small)),
         macs=(sum(count_macs(model, inputs).values()), sum(count_macs(small, inputs).values())),
         difference=difference,
-        kept=kept,
+        kept=(*graph.flow.kept, *unfolded(graph, alive)),
+        positions=left,
     )
 
 
