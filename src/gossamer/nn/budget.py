@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 
 import numpy as np
 
@@ -19,11 +20,13 @@ class Units:
     units themselves.
 
     contributions, costs : (n_units,)
+    free : (n_units,) flags of those without a penalty, which always stay
     bounds : (n_weights + 1,) where each weight's units begin
     """
 
     contributions: np.ndarray
     costs: np.ndarray
+    free: np.ndarray
     bounds: np.ndarray
 
     @classmethod
@@ -44,17 +47,19 @@ class Units:
                     "load an earlier state."
                 )
         bounds = np.concatenate([[0], np.cumsum([len(part) for part in contributions])])
-        return cls(np.concatenate(contributions), _joined([w.costs() for w in weights]), bounds)
+        costs, free = _joined([w.costs() for w in weights]), _joined([w.free for w in weights])
+        return cls(np.concatenate(contributions), costs, free, bounds)
 
     def within(self, keep: float) -> np.ndarray:
         """(n_units,) flags of the units kept: the largest contributions for their cost.
 
-        Their costs add up to at most the share ``keep`` of all; units of no contribution go.
+        Their costs add up to at most the share ``keep`` of all; units at zero go.
         """
         budget = keep * float(self.costs.sum()) * (1 + 1e-12)
+        budget -= float(self.costs.sum(where=self.free))
         if _is_constant(self.costs):
             ratios = self.contributions
-            least = _kth_largest(ratios, int(budget / self.costs[0]) + 1)
+            least = _kth_largest(ratios, max(0, int(budget / self.costs[0])) + 1)
         else:
             ratios = self.contributions / self.costs
             least = self._affordable(ratios, budget)
@@ -63,7 +68,7 @@ class Units:
         tied = np.flatnonzero((ratios == least) & (self.contributions > 0))
         left = budget - float(self.costs[alive].sum())
         alive[tied[np.cumsum(self.costs[tied]) <= left]] = True
-        return alive
+        return alive | self.free
 
     def above(self, share: float) -> np.ndarray:
         """(n_units,) flags of all units but the smallest, whose contributions add up to at most
@@ -73,9 +78,9 @@ class Units:
         if count == 0:
             return np.ones(len(ordered), dtype=bool)
         largest = ordered[count - 1]
-        if count < len(ordered) and ordered[count] == largest:
-            return self.contributions >= largest
-        return self.contributions > largest
+        is_split = count < len(ordered) and ordered[count] == largest
+        over = np.greater_equal if is_split else np.greater
+        return over(self.contributions, largest) | self.free
 
     def lost(self, alive: np.ndarray) -> float:
         """Share of the contributions that the other units hold."""
@@ -114,16 +119,16 @@ def _is_constant(numbers: np.ndarray) -> bool:
     return numbers.strides == (0,) or bool((numbers == numbers[0]).all())
 
 
-def _joined(costs: Sequence[np.ndarray]) -> np.ndarray:
-    """All costs in a row; without memory where they are one number."""
-    if all(_is_constant(part) and part[0] == costs[0][0] for part in costs):
-        return np.broadcast_to(costs[0][0], sum(map(len, costs)))
-    return np.concatenate(costs)
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """All parts in a row; without memory where they are one number."""
+    if all(_is_constant(part) and part[0] == parts[0][0] for part in parts):
+        return np.broadcast_to(parts[0][0], sum(map(len, parts)))
+    return np.concatenate(parts)
 
 
 def check_keep(keep: float) -> float:
     """A share to keep, or ``ValueError``."""
-    if isinstance(keep, bool) or not isinstance(keep, int | float) or not 0 < keep <= 1:
+    if isinstance(keep, bool) or not isinstance(keep, Real) or not 0 < keep <= 1:
         raise ValueError(
             f"keep must be the share to keep, in (0, 1], got {keep!r}; 0.1 is 90 % sparsity."
         )

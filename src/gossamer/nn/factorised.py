@@ -168,6 +168,16 @@ class FactorisedWeight:
         each = _values(outer, squares.sqrt()) / torch.where(squares > 0, squares, 1.0)
         return self.scale * (_values(inner, self.sizes(w)) + cells.scale(w * w, each).reshape(-1))
 
+    @cached_property
+    def free(self) -> np.ndarray:
+        """(n_units,) flags of the units without a penalty: nothing makes them go."""
+        if isinstance(self.penalty, SumPenalty):
+            return self.penalty.free(self.form.shape).ravel()
+        part: Any = self.penalty
+        if part.weights is not None:
+            return part.weights == 0
+        return np.broadcast_to(part.shape_value(np.ones(1), part.par)[0] == 0, len(self.costs()))
+
     def products(self, w: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
         """(n_units,) inner product of each unit of ``w`` with a gradient."""
         if self.cells is not None:
@@ -287,7 +297,7 @@ def spread_like(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 def _values(penalty: UnitPenalty, sizes: torch.Tensor) -> torch.Tensor:
     """(n_units,) the weighted shape of units of these sizes; of those at zero, zero."""
-    alive = sizes > 0
+    alive = sizes != 0
     shape = on_tensors(penalty.shape_value)(torch.where(alive, sizes, 1.0), penalty.par)
     values = torch.where(alive, shape, 0.0)
     return values if penalty.weights is None else values * as_tensor(penalty.weights, values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,12 +12,13 @@ import torch
 from torch import nn
 
 from gossamer.core.penalty import Penalty
+from gossamer.core.validation import finite_number
 from gossamer.nn import decay_guard
 from gossamer.nn.controller import Target
 from gossamer.nn.factorised import FactorisedWeight, factorise_, whole
 from gossamer.nn.finalise import Finalised, finalise
 from gossamer.nn.report import Report, report
-from gossamer.nn.rules import Key, match
+from gossamer.nn.rules import Key, Match, match
 from gossamer.nn.scales import gradient_scales, layer_scales
 from gossamer.nn.schedules import Schedule, schedule_of
 
@@ -119,27 +120,56 @@ def sparsify(
     """
     if total_steps is not None and total_steps < 1:
         raise ValueError(f"total_steps must be >= 1, got {total_steps}.")
-    target = Target(keep) if isinstance(keep, int | float) else keep
+    if spread is not None:
+        finite_number(spread, "spread", 0.0)
+    target = keep if keep is None or isinstance(keep, Target) else Target(keep)
     if total_steps is None and (target is not None or schedule != "constant"):
         raise ValueError("total_steps is needed: how many calls of sparse.step() there will be.")
-    weights = []
-    for found in match(model, rules):
-        shape = tuple(found.parameter.shape)
-        smooth = found.penalty.factorise(shape, form)
-        if smooth is None:
-            raise ValueError(
-                f"{found.penalty!r} on {found.name!r} has no smooth form. Use "
-                "gossamer.nn.Proximal(optimiser, model, rules), which takes any penalty, or an Lq."
-            )
-        if not found.parameter.is_floating_point():
-            raise TypeError(f"{found.name!r} is {found.parameter.dtype}: only real weights train.")
-        places = ((found.module, found.tensor_name), *(tied[1:] for tied in found.tied))
-        cost = 1.0 if costs is None else float(costs.get(found.name, 1.0))
-        weights.append(FactorisedWeight(found.names, found.penalty, smooth, places, cost=cost))
+    course = schedule_of(schedule)
+    _check_costs(model, costs or {})
+    weights = [_smooth(found, form, costs or {}) for found in match(model, rules)]
+    if target is not None:
+        _refuse_free(weights)
     for weight, share in zip(weights, layer_scales(scale, weights), strict=True):
         weight.scale = share
         factorise_(weight, spread)
-    return Sparse(model, weights, schedule_of(schedule), total_steps, target)
+    return Sparse(model, weights, course, total_steps, target)
+
+
+def _smooth(found: Match, form: str, costs: Mapping[str, float]) -> FactorisedWeight:
+    """A weight and its smooth form; the module is not changed yet."""
+    if not found.parameter.is_floating_point():
+        raise TypeError(f"{found.name!r} is {found.parameter.dtype}: only real weights train.")
+    try:
+        smooth = found.penalty.factorise(tuple(found.parameter.shape), form)
+    except ValueError as error:
+        raise ValueError(f"{found.penalty!r} on {found.name!r}: {error}") from error
+    if smooth is None:
+        raise ValueError(
+            f"{found.penalty!r} on {found.name!r} has no smooth form. Use "
+            "gossamer.nn.Proximal(optimiser, model, rules), which takes any penalty, or an Lq."
+        )
+    places = ((found.module, found.tensor_name), *(tied[1:] for tied in found.tied))
+    cost = float(costs.get(found.name, 1.0))
+    return FactorisedWeight(found.names, found.penalty, smooth, places, cost=cost)
+
+
+def _check_costs(model: nn.Module, costs: Mapping[str, float]) -> None:
+    known = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    for name, cost in costs.items():
+        if name not in known:
+            raise ValueError(f"costs: the model has no parameter {name!r}.")
+        if not 0 < finite_number(cost, f"costs[{name!r}]"):
+            raise ValueError(f"costs[{name!r}] must be > 0, got {cost}.")
+
+
+def _refuse_free(weights: Sequence[FactorisedWeight]) -> None:
+    for weight in weights:
+        if weight.free.all():
+            raise ValueError(
+                f"{weight.penalty!r} on {weight.name!r} charges nothing, so that keep cannot tell "
+                "its units apart: give it a strength > 0."
+            )
 
 
 @dataclass(eq=False)
