@@ -36,17 +36,16 @@ class Variant:
             self.sparse = gs.nn.sparsify(self.model, {"*": penalty})
             groups = self.sparse.param_groups()
         self.optimiser = OPTIMISERS[optimiser](groups)
+        if self.sparse is not None:
+            self.sparse.attach(self.optimiser)
 
     def step(self, x: Tensor, y: Tensor) -> None:
         self.optimiser.zero_grad()
         self.loss(x, y).backward()
         self.optimiser.step()
-        if self.sparse is not None:
-            self.sparse.step()
 
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
-        task = F.mse_loss(self.model(x), y)
-        return task if self.sparse is None else task + self.sparse.penalty()
+        return F.mse_loss(self.model(x), y)
 
     def memory(self, x: Tensor, y: Tensor) -> tuple[float, float]:
         """MB that stay (parameters, gradients, the optimiser's state); MB kept for backward."""

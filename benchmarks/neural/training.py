@@ -67,6 +67,32 @@ def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[float, f
     return 100 * float(right), float(F.cross_entropy(logits, labels))
 
 
+def fit(
+    model: nn.Module, way: type[Method], keep: float, epochs: int, batch: int, setting: Setting,
+    split: Split,
+) -> int:  # fmt: skip
+    """Train a model in place; how many steps it took."""
+    per_epoch = len(split.images) // batch
+    steps = epochs * per_epoch
+    method = way(model, keep, steps, setting)
+    for step in range(steps):
+        if step % per_epoch == 0:
+            order = torch.randperm(len(split.images))
+        for group in method.optimiser.param_groups:
+            group["lr"] = setting.lr * learning_rate((step + 1) / (steps + 1))
+        chosen = order[step % per_epoch * batch :][:batch]
+        with parametrize.cached():  # factors are multiplied once
+            logits = model(split.images[chosen])
+            loss = F.cross_entropy(logits, split.labels[chosen]) + method.penalty()
+        method.optimiser.zero_grad()
+        loss.backward()
+        method.after_backward(step)
+        method.optimiser.step()
+        method.after_step(step + 1)
+    method.finish()
+    return steps
+
+
 def train(
     network: Network, method: str, keep: float, seed: int, setting: Setting, split: Split,
     epochs: int | None = None,
@@ -75,29 +101,13 @@ def train(
     torch.manual_seed(seed)
     model = network.build()
     initialise(model)
-    per_epoch = len(split.images) // network.batch
-    steps = (network.epochs if epochs is None else epochs) * per_epoch
-    way = METHODS[method](model, keep, steps, setting)
+    epochs = network.epochs if epochs is None else epochs
     began = time.process_time()
-    for step in range(steps):
-        if step % per_epoch == 0:
-            order = torch.randperm(len(split.images))
-        for group in way.optimiser.param_groups:
-            group["lr"] = setting.lr * learning_rate((step + 1) / (steps + 1))
-        chosen = order[step % per_epoch * network.batch :][: network.batch]
-        with parametrize.cached():  # factors are multiplied once
-            logits = model(split.images[chosen])
-            loss = F.cross_entropy(logits, split.labels[chosen]) + way.penalty()
-        way.optimiser.zero_grad()
-        loss.backward()
-        way.after_backward(step)
-        way.optimiser.step()
-        way.after_step(step + 1)
-    way.finish()
+    steps = fit(model, METHODS[method], keep, epochs, network.batch, setting, split)
+    cpu = time.process_time() - began
     right, test_loss = accuracy(model, split.test_images, split.test_labels)
     return {
-        "accuracy": right, "loss": test_loss, "steps": steps,
+        "accuracy": right, "loss": test_loss, "steps": steps, "cpu": cpu,
         "left": [int((weight != 0).sum()) for weight in weights_of(model)],
         "size": sum(weight.numel() for weight in weights_of(model)),
-        "cpu": time.process_time() - began,
     }  # fmt: skip
