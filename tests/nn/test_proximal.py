@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from real_tables import birthwt, hitters
 
 import gossamer as gs
 
@@ -58,13 +59,13 @@ OPTIMISERS = {
 }
 
 
-def trained(X, Y, loss, make, rules, steps=800, scale=1.0):
+def trained(X, Y, loss, make, rules, steps=800, scale=1.0, metric=None):
     """The coefficients (p, K) after full-batch training with a decaying rate, and the wrapper."""
     model = nn.Linear(X.shape[1], Y.shape[1], bias=False, dtype=torch.float64)
     nn.init.zeros_(model.weight)
     inputs, targets = torch.from_numpy(X), torch.from_numpy(Y)
     optimiser = make(model.parameters())
-    proximal = Proximal(optimiser, model, rules)
+    proximal = Proximal(optimiser, model, rules, metric=metric)
     proximal.scale = scale
     schedule = optim.lr_scheduler.LambdaLR(optimiser, lambda t: min(1.0, 3.0 - 2.999 * t / steps))
     for _ in range(steps):
@@ -175,6 +176,67 @@ def test_budget_on_channels_as_a_share():
     optimiser.step()
     mask = gs.Channels().top_k(before, 3)
     np.testing.assert_allclose(model.weight.detach().numpy(), np.where(mask, before, 0), atol=1e-7)
+
+
+def test_a_budget_may_be_reached_by_and_by():
+    model = nn.Linear(10, 10)
+    optimiser = optim.SGD(model.parameters(), lr=1e-3)
+    proximal = Proximal(optimiser, model, {"*": Keep(0.1)})
+    counts = []
+    for share in (0.0, 0.5, 1.0, 2.0):
+        proximal.scale = share
+        model(torch.ones(1, 10)).square().sum().backward()
+        optimiser.step()
+        counts.append(proximal.alive()["weight"])
+    assert counts == [100, 55, 10, 10]
+
+
+def test_a_soft_threshold_after_adam_solves_another_problem(table):
+    """The prox with the learning rate alone, in place of Adam's metric."""
+    reference, coef, Y, loss = exact(*table, "lasso")
+    rules = {"*": PROBLEMS["lasso"][2]}
+    found, _ = trained(table[0], Y, loss, OPTIMISERS["Adam"], rules, metric="sgd")
+    gap = reference.objective(found) - reference.objective(coef)
+    assert gap > 1e-3 * reference.null_objective
+
+
+class Coefficients(nn.Module):
+    """A plain linear model with coefficients as in a table: (p, 1)."""
+
+    def __init__(self, n_features):
+        super().__init__()
+        self.coef = nn.Parameter(torch.zeros(n_features, 1, dtype=torch.float64))
+
+    def forward(self, X):
+        return X @ self.coef
+
+
+@pytest.mark.parametrize("name", ["hitters", "birthwt"])
+def test_real_tables(name):
+    """Groups of unequal sizes on a real table, and correlated columns."""
+    real = {"hitters": hitters, "birthwt": lambda: birthwt("bwt")}[name]()
+    X = np.ascontiguousarray((real.X - real.X.mean(0)) / real.X.std(0))
+    y = (real.y - real.y.mean()) / real.y.std()
+    on = gs.Elements() if real.groups is None else gs.Groups(real.groups)
+    steepest = gs.L1(1.0, on=on).strength_max(-(X.T @ y)[:, None] / len(y))
+    penalty = gs.L1(0.4 * steepest, on=on)
+    reference = gs.Problem(X, y, gs.losses.Quadratic(), penalty, fit_intercept=False)
+    best = reference.solve(tol=1e-10)
+    model = Coefficients(X.shape[1])
+    optimiser = optim.Adam(model.parameters(), lr=0.02)
+    Proximal(optimiser, model, {"coef": penalty})
+    schedule = optim.lr_scheduler.LambdaLR(optimiser, lambda t: min(1.0, 3.0 - 2.999 * t / 1500))
+    inputs, targets = torch.from_numpy(X), torch.from_numpy(y)[:, None]
+    for _ in range(1500):
+        optimiser.zero_grad()
+        half_squares(model(inputs), targets).backward()
+        optimiser.step()
+        schedule.step()
+    found = model.coef.detach().numpy()[:, 0]
+    gap = reference.objective(found) - reference.objective(best.coef)
+    assert gap <= 1e-6 * reference.null_objective
+    assert ((found != 0) == (best.coef != 0)).all()
+    assert 0 < (found != 0).sum() < len(found)
 
 
 @pytest.fixture

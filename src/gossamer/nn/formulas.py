@@ -6,7 +6,7 @@ The shapes are not written again: :func:`on_tensors` binds the same source to to
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -89,6 +89,14 @@ class TensorForm:
     def elementwise(self) -> bool:
         """Whether every entry is a unit of its own."""
         return self.cells.is_full
+
+    def scaled(self, factor: float) -> TensorForm:
+        """The form of the penalty with all strengths multiplied."""
+        return replace(
+            self,
+            inner=None if self.inner is None else factor * self.inner,
+            outer=self.outer.with_strength(factor * self.outer.strength),
+        )
 
     def sizes(self, w: Tensor) -> Tensor:
         """(n_units,) Euclidean size of each unit; the gradient of a zero size is zero."""

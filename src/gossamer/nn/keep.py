@@ -60,3 +60,8 @@ def largest(sizes: Tensor, k: int) -> Tensor:
     least = sizes.kthvalue(len(sizes) - k + 1).values
     above, tied = sizes > least, sizes == least
     return above | (tied & (tied.cumsum(0) <= k - above.sum()))
+
+
+def keep_share(count: int, budget: int, share: float) -> int:
+    """How many of ``count`` units stay at a share of the way to the budget."""
+    return count - round(share * (count - budget))

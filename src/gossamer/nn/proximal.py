@@ -12,9 +12,9 @@ from torch.optim import Optimizer
 
 from gossamer.core.penalty import Penalty
 from gossamer.core.validation import finite_number
-from gossamer.factorisations.cells import cells_of
 from gossamer.nn.formulas import TensorForm, tensor_form
-from gossamer.nn.keep import Keep, largest
+from gossamer.nn.keep import Keep, keep_share, largest
+from gossamer.nn.masked import cells_for
 from gossamer.nn.metric_prox import prox
 from gossamer.nn.preconditioners import Metric, metric_of
 from gossamer.nn.rules import Key, Match, match
@@ -51,7 +51,8 @@ class Proximal:
     Attributes
     ----------
     scale : float
-        Factor of all strengths, 1 at first. Set it to follow a schedule.
+        Factor of all strengths, 1 at first, and the share (at most 1) of the way from all units to
+        the budgets. Set it before each step to follow a schedule.
     matches : list of Match
         What is penalised.
 
@@ -74,6 +75,10 @@ class Proximal:
 
     *Groups in a metric that varies* have no closed form; ``metric_prox`` finds their size by
     Newton's method: exactly for convex shapes, as a local minimum no worse than zero for others.
+
+    *Budgets.* A unit that is out comes back when one step makes it larger than the smallest that is
+    in. Short steps never do: the support is then that of the first step. Let ``scale`` rise from 0
+    to 1, for example by :func:`gossamer.nn.cubic`, or see :class:`TopK`.
 
     *Minibatches.* The noise of gradients keeps units near the threshold alive, and a constant
     learning rate leaves the optimum only nearly reached: let the rate decay to zero.
@@ -121,6 +126,7 @@ class Proximal:
                     f"the optimiser does not hold {found.name!r}, which a rule selects: make it "
                     "from the parameters of this very model, or add None for it to the rules."
                 )
+        self._pieces = {id(found.parameter): _piece(found) for found in self.matches}
         self.scale = 1.0
         self._handle = optimiser.register_step_post_hook(self._after_step)
 
@@ -131,7 +137,16 @@ class Proximal:
     @scale.setter
     def scale(self, scale: float) -> None:
         self._scale = finite_number(scale, "scale", 0.0)
-        self._pieces = {id(found.parameter): _piece(found, self._scale) for found in self.matches}
+        for piece in self._pieces.values():
+            piece.follow(self._scale)
+
+    def alive(self) -> dict[str, int]:
+        """Number of units that are not zero, by parameter."""
+        with torch.no_grad():
+            return {
+                found.name: int((piece.cells.sums(found.parameter.abs()) > 0).sum())
+                for found, piece in self._items()
+            }
 
     def value(self) -> float:
         """Omega of the weights as they are; budgets count nothing."""
@@ -187,7 +202,7 @@ class Proximal:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         model, optimiser = deepcopy(self.model, memo), deepcopy(self.optimiser, memo)
-        copy = type(self)(optimiser, model, self._rules, metric=self._metric)
+        memo[id(self)] = copy = type(self)(optimiser, model, self._rules, metric=self._metric)
         copy.scale = self.scale
         return copy
 
@@ -200,8 +215,14 @@ class _Penalised:
     """A parameter with a penalty."""
 
     def __init__(self, penalty: Penalty, found: Match) -> None:
-        self.penalty = penalty
-        self.form: TensorForm = tensor_form(penalty, tuple(found.parameter.shape), found.name)
+        self._full = penalty
+        self._full_form = tensor_form(penalty, tuple(found.parameter.shape), found.name)
+        self.cells = self._full_form.cells
+
+    def follow(self, scale: float) -> None:
+        """Take this multiple of the strength."""
+        self.penalty = self._full.with_strength(scale * self._full.strength)
+        self.form: TensorForm = self._full_form.scaled(scale)
 
     def step(self, v: Tensor, steps: Tensor | float) -> Tensor:
         return prox(self.form, v, steps)
@@ -211,19 +232,19 @@ class _Budgeted:
     """A parameter of which only the largest units stay."""
 
     def __init__(self, keep: Keep, found: Match) -> None:
-        try:
-            self.cells = cells_of(keep.on, tuple(found.parameter.shape))
-        except ValueError as error:
-            raise ValueError(f"{found.name!r} does not suit {keep!r}: {error}") from error
-        self.k = keep.count(self.cells.count)
+        self.cells = cells_for(keep.on, found)
+        self.budget = keep.count(self.cells.count)
+
+    def follow(self, scale: float) -> None:
+        """Go this share of the way from all units to the budget."""
+        self.k = keep_share(self.cells.count, self.budget, min(scale, 1.0))
 
     def step(self, v: Tensor, steps: Tensor | float) -> Tensor:
         kept = largest(self.cells.sums(v * v / steps), self.k)
         return torch.where(self.cells.spread(kept), v, 0.0)
 
 
-def _piece(found: Match, scale: float) -> _Penalised | _Budgeted:
-    rule = found.penalty
-    if isinstance(rule, Keep):
-        return _Budgeted(rule, found)
-    return _Penalised(rule if scale == 1 else rule.with_strength(scale * rule.strength), found)
+def _piece(found: Match) -> _Penalised | _Budgeted:
+    if isinstance(found.penalty, Keep):
+        return _Budgeted(found.penalty, found)
+    return _Penalised(found.penalty, found)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gossamer.factorisations.cells import Cells
-from gossamer.nn.keep import Keep, largest
+from gossamer.nn.keep import Keep, keep_share, largest
 from gossamer.nn.masked import cells_for, put_on, take_off
 from gossamer.nn.rules import Key, match
 
@@ -125,7 +125,7 @@ class Mask(nn.Module):
 
     def follow(self, share: float) -> None:
         """Go to this share of the way from all units to the budget."""
-        self.k = self.cells.count - round(share * (self.cells.count - self.budget))
+        self.k = keep_share(self.cells.count, self.budget, share)
 
     def forward(self, w: Tensor) -> Tensor:
         with torch.no_grad():
