@@ -141,6 +141,22 @@ class Attention(nn.Module):
         return x + self.out(mixed.transpose(1, 2).flatten(2))
 
 
+class Mixer(nn.Module):
+    """Linear layers along the positions, then along the channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 6, 4, stride=4)
+        self.along = nn.Linear(16, 16)
+        self.up, self.down, self.head = nn.Linear(6, 12), nn.Linear(12, 6), nn.Linear(6, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.patches(images).flatten(2)
+        x = (x + F.gelu(self.along(x))).transpose(1, 2)
+        x = x + self.down(F.gelu(self.up(x)))
+        return self.head(x.mean(1))
+
+
 def perceptron() -> nn.Module:
     return nn.Sequential(
         *(nn.Linear(6, 12), nn.ReLU(), nn.Dropout(0.5), nn.Linear(12, 10), nn.BatchNorm1d(10)),
@@ -174,6 +190,7 @@ ZOO: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
     "inverted residuals": (inverted_residuals, images),
     "concatenation": (Concatenation, images),
     "flattened": (Flattened, images),
+    "mixer": (Mixer, images),
     "shared": (Shared, lambda: torch.randn(4, 5)),
     "squeeze and excite": (SqueezeExcite, images),
     "transformer": (Transformer, lambda: torch.randint(11, (2, 6))),

@@ -207,9 +207,10 @@ def unfolded(graph: ChannelGraph, alive: np.ndarray) -> Iterator[str]:
         heard = ~read.silent().numpy().all(0)
         if count := int((free & constant & heard).sum()):
             yield (
-                f"{read.weight.name}: {count} of its inputs are constant, but not zero, and its "
-                "zero padding shows at the border, or it has no bias of its own: set the biases "
-                "and normalisation of these channels to zero as well"
+                f"{read.weight.name}: {count} of its inputs are constant, but not zero; what they "
+                "add depends on the position (zero padding, transposed convolution), or there is "
+                "no bias that is this layer's own: set the biases and normalisation of these "
+                "channels to zero as well"
             )
 
 
@@ -279,7 +280,7 @@ def report(
         parameters=(_count(model), _count(small)),
         macs=(sum(count_macs(model, inputs).values()), sum(count_macs(small, inputs).values())),
         difference=difference,
-        kept=(*graph.flow.kept, *unfolded(graph, alive)),
+        kept=tuple(dict.fromkeys((*graph.flow.kept, *unfolded(graph, alive)))),
         positions=left,
     )
 

@@ -50,6 +50,7 @@ def linear(flow: Flow, shape: Shape, x: Any, weight: Any, bias: Any = None) -> S
         return None
     incoming = x.on(-1)
     if incoming is None:
+        flow.kept.append(f"{flow.place}: linear along another axis than that of the channels")
         flow.fix([weight, bias])
         return Signal.unknown(shape, x.axis, x.labels)
     read = Read(weight, 1, 0, incoming[1], True, bias, flow.place)

@@ -122,7 +122,9 @@ def _attempt(rule: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def _has_channels(value: Any) -> bool:
-    return isinstance(value, Weight) or (isinstance(value, Signal) and bool(value.labels.any()))
+    if isinstance(value, Weight):
+        return isinstance(value.value, nn.Parameter)
+    return isinstance(value, Signal) and bool(value.labels.any())
 
 
 def _place(node: fx.Node) -> str:
