@@ -61,7 +61,7 @@ def check_decay(invariant, path, rate):
 @pytest.mark.parametrize("k", [2, 3, 4])
 def test_products_of_single_entries(rng, least_squares, k):
     """u_i^2 - u_j^2 decays at the rate 4 s / k, whatever the loss."""
-    form = factorise_power(STRENGTH, 2 / k, gs.Elements(), (6,))
+    form = factorise_power(STRENGTH, 2 / k, gs.Elements(), (6,), form="product")
     path = flow(form, random_factors(rng, form), *least_squares, TIMES)
     for j in range(1, k):
         check_decay(lambda f, j=j: f[0] ** 2 - f[j] ** 2, path, 4 * STRENGTH / k)
@@ -71,7 +71,7 @@ def test_products_of_single_entries(rng, least_squares, k):
 def test_gates_on_groups(rng, least_squares, k):
     """|u_g|^2 - gate_g^2 decays at the rate 4 s / k."""
     groups = gs.Groups([0, 1, 1, 0, 2, 1])
-    form = factorise_power(STRENGTH, 2 / k, groups, (6,))
+    form = factorise_power(STRENGTH, 2 / k, groups, (6,), form="product")
     path = flow(form, random_factors(rng, form), *least_squares, TIMES)
     sums = form.levels[1].cells.sums
     check_decay(lambda f: sums(f[0] ** 2) - f[-1] ** 2, path, 4 * STRENGTH / k)

@@ -63,20 +63,24 @@ def factorisation_instances() -> list[Factorisation]:
     weights = np.array([1.0, 0.5, 1.5])
     groups = Groups(*_STRUCTURE_ARGUMENTS["Groups"][1])
     structures = (Elements(), groups)
-    powers = [
+    gated = [
         factorise_power(_STRENGTH, q, on, (6,), nonnegative=nonnegative)
-        for q in (1.0, 2 / 3, 0.8)
+        for q in (1.0, 0.8)
         for on in structures
         for nonnegative in (False, True)
     ]
-    singles = [
+    single = [
         factorise_power(_STRENGTH, q, Elements(), (6,), form=form)
-        for q in (1.0, 2 / 3, 0.8)
-        for form in ("shared", "power", "difference")
+        for q in (1.0, 2 / 3)
+        for form in ("product", "shared", "power", "difference")
+    ]
+    deep = [
+        factorise_power(_STRENGTH, 2 / 3, groups, (6,), nonnegative=nonnegative, form="product")
+        for nonnegative in (False, True)
     ]
     base = factorise_power(_STRENGTH, 1.0, groups, (6,), weights=np.array([1.0, 0.0, 2.0]))
     assert base is not None
-    return [form for form in powers + singles if form is not None] + [
+    return [form for form in gated + single + deep if form is not None] + [
         base,
         Ridged(base, 0.5, np.array([1.0, 0.0, 2.0, 1.0, 1.0, 3.0])),
         # a tree, whose branches are nested, and the outer gates of rows and columns
