@@ -65,3 +65,25 @@ def count_macs(model: nn.Module, example_inputs: Tensor | Sequence[Any]) -> dict
             parent = name.rpartition(".")[0]
             own[parent] = own.get(parent, 0) - total
     return {name: macs for name, macs in own.items() if macs}
+
+
+def uses(model: nn.Module, example_inputs: Tensor | Sequence[Any]) -> dict[str, float]:
+    """How often an entry of each layer's weight is multiplied, for ``sparsify(costs=...)``.
+
+    With these costs a budget of ``keep=0.3`` is one of multiplications, not of parameters: an
+    entry of an early filter is used at every pixel.
+
+    Examples
+    --------
+    >>> from gossamer.nn.models import LeNet5
+    >>> found = uses(LeNet5(), torch.zeros(1, 1, 28, 28))
+    >>> found["conv1.weight"], found["fc1.weight"]
+    (576.0, 1.0)
+    """
+    modules = dict(model.named_modules())
+    found = {}
+    for name, macs in count_macs(model, example_inputs).items():
+        weight = getattr(modules[name], "weight", None)
+        if isinstance(weight, Tensor):
+            found[f"{name}.weight" if name else "weight"] = macs / weight.numel()
+    return found
