@@ -191,7 +191,9 @@ class Product(Factorisation):
         for level, gate in zip(self.levels[1:], gates, strict=True):
             scale = level.cells.scale(scale, gate**level.power)
         power = self.levels[0].power
-        leading = (np.abs(w) / scale) ** (1 / power)
+        # balanced factors of zero are all zero
+        leading = np.divide(np.abs(w), scale, out=np.zeros(self.shape), where=scale > 0)
+        leading **= 1 / power
         if power != 1 or self.nonnegative:
             # a power of itself is flat at zero
             leading = np.maximum(leading, _FLOOR ** (1 / power) * spread)

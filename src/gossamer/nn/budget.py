@@ -63,7 +63,7 @@ class Units:
         else:
             ratios = self.contributions / self.costs
             least = self._affordable(ratios, budget)
-        alive = ratios > least
+        alive = (ratios > least) & (self.contributions > 0)
         # of equal units the first ones
         tied = np.flatnonzero((ratios == least) & (self.contributions > 0))
         left = budget - float(self.costs[alive].sum())

@@ -144,8 +144,9 @@ def _check(
         raise ValueError(f"give {' or '.join(ways)}: each alone says which units are dropped.")
     if not 0 <= tolerance < 1:
         raise ValueError(f"tolerance must be in [0, 1), got {tolerance}.")
-    if threshold is not None and threshold < 0:
-        raise ValueError(f"threshold must be >= 0, got {threshold}.")
+    for name, bound in (("threshold", threshold), ("max_change", max_change)):
+        if bound is not None and not bound >= 0:
+            raise ValueError(f"{name} must be >= 0, got {bound}.")
     if max_change is not None and inputs is None:
         raise ValueError("max_change needs inputs, on which the outputs are compared.")
 

@@ -207,7 +207,8 @@ class Sparse:
     def strength(self) -> float:
         settled = self.target is not None and self.progress >= self.target.until
         share = self.target.settle if self.target is not None and settled else 1.0
-        return share * self.base * self.schedule(self.progress)
+        course = finite_number(self.schedule(self.progress), "the value of schedule", 0.0)
+        return share * self.base * course
 
     def factors(self) -> Iterator[nn.Parameter]:
         """The trained factors of all weights."""
