@@ -178,17 +178,21 @@ def test_budget_on_channels_as_a_share():
     np.testing.assert_allclose(model.weight.detach().numpy(), np.where(mask, before, 0), atol=1e-7)
 
 
-def test_a_budget_may_be_reached_by_and_by():
-    model = nn.Linear(10, 10)
+def test_a_schedule_leads_to_budgets_and_strengths():
+    model = nn.Sequential(nn.Linear(10, 10), nn.Linear(10, 10))
     optimiser = optim.SGD(model.parameters(), lr=1e-3)
-    proximal = Proximal(optimiser, model, {"*": Keep(0.1)})
-    counts = []
-    for share in (0.0, 0.5, 1.0, 2.0):
-        proximal.scale = share
+    rules = {"0": Keep(0.1), "1": gs.L1(1.0)}
+    proximal = Proximal(optimiser, model, rules, schedule=lambda t: t, total_steps=4)
+    counts, costs = [], []
+    for _ in range(6):
+        costs.append(proximal.value() / model[1].weight.abs().sum().item())
         model(torch.ones(1, 10)).square().sum().backward()
         optimiser.step()
-        counts.append(proximal.alive()["weight"])
-    assert counts == [100, 55, 10, 10]
+        counts.append(proximal.alive()["0.weight"])
+    assert counts == [100, 78, 55, 32, 10, 10]
+    np.testing.assert_allclose(costs, [0.0, 0.25, 0.5, 0.75, 1.0, 1.0], rtol=1e-5)
+    proximal.scale = 3.0
+    assert proximal.value() == pytest.approx(3 * model[1].weight.abs().sum().item(), rel=1e-5)
 
 
 def test_a_soft_threshold_after_adam_solves_another_problem(table):
@@ -288,7 +292,8 @@ def test_removed_it_steps_no_more(small):
 
 def test_deepcopy_and_state(small):
     model, optimiser = small
-    proximal = Proximal(optimiser, model, {"*": gs.L1(0.02)})
+    rules, options = {"*": gs.L1(0.02)}, {"schedule": "warm-up", "total_steps": 20}
+    proximal = Proximal(optimiser, model, rules, **options)
     proximal.scale = 3.0
     step(model, optimiser)
     copied = copy.deepcopy(proximal)
@@ -303,7 +308,7 @@ def test_deepcopy_and_state(small):
     # neither the model's nor the optimiser's state knows of it
     plain = copy.deepcopy(model)
     plain.load_state_dict(model.state_dict())
-    again = Proximal(optim.Adam(plain.parameters()), plain, {"*": gs.L1(0.02)})
+    again = Proximal(optim.Adam(plain.parameters()), plain, rules, **options)
     again.optimiser.load_state_dict(copy.deepcopy(optimiser.state_dict()))
     again.load_state_dict(proximal.state_dict())
     step(model, optimiser)
@@ -339,6 +344,8 @@ def test_refusals(small):
         Proximal(optimiser, model, {"*": 0.1})
     with pytest.raises(ValueError, match="scale must be"):
         Proximal(optimiser, model, rules).scale = -1.0
+    with pytest.raises(ValueError, match="total_steps is needed"):
+        Proximal(optimiser, model, rules, schedule="cosine")
     with pytest.raises(ValueError, match=r"call backward\(\)"):
         Proximal(optimiser, model, rules).violations()
     for amount in (0, 0.0, 1.5, True, "all"):

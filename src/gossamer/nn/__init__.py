@@ -7,7 +7,8 @@ from typing import Any
 _HOMES = {
     "gates": ("ExpectedL0", "HardConcrete"),
     "subgradient": ("subgradient_penalty",),
-    "top_k": ("TopK", "cubic"),
+    "top_k": ("TopK",),
+    "course": ("cubic",),
     "keep": ("Keep",),
     "proximal": ("Proximal",),
     "sparse": ("Sparse", "sparsify"),

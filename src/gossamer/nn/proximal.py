@@ -12,12 +12,14 @@ from torch.optim import Optimizer
 
 from gossamer.core.penalty import Penalty
 from gossamer.core.validation import finite_number
+from gossamer.nn.course import Course
 from gossamer.nn.formulas import TensorForm, tensor_form
 from gossamer.nn.keep import Keep, keep_share, largest
 from gossamer.nn.masked import cells_for
 from gossamer.nn.metric_prox import prox
 from gossamer.nn.preconditioners import Metric, metric_of
 from gossamer.nn.rules import Key, Match, match
+from gossamer.nn.schedules import Schedule
 
 
 class Proximal:
@@ -43,6 +45,11 @@ class Proximal:
         What is penalised how, as in :func:`gossamer.nn.rules.match`; values are penalties, or
         :class:`Keep` for a budget: only the largest units stay, in the optimiser's metric (the
         projection, iterative hard thresholding).
+    schedule : str or callable, default "constant"
+        A name, or a function of progress from 0 to 1, for the share of the full strengths, and
+        (at most 1) of the way from all units to the budgets, for which :func:`cubic` is customary.
+    total_steps : int, default None
+        Optimiser steps until progress is one; needed unless the schedule is constant.
     metric : str or callable, default None
         For other optimisers: ``"adam"`` and the like for those that keep their state as torch's
         Adam does, or ``(state, group) -> steps``, the length of step of each entry per unit of
@@ -51,8 +58,7 @@ class Proximal:
     Attributes
     ----------
     scale : float
-        Factor of all strengths, 1 at first, and the share (at most 1) of the way from all units to
-        the budgets. Set it before each step to follow a schedule.
+        Factor of the schedule, 1 at first; set it to change all strengths.
     matches : list of Match
         What is penalised.
 
@@ -77,8 +83,8 @@ class Proximal:
     Newton's method: exactly for convex shapes, as a local minimum no worse than zero for others.
 
     *Budgets.* A unit that is out comes back when one step makes it larger than the smallest that is
-    in. Short steps never do: the support is then that of the first step. Let ``scale`` rise from 0
-    to 1, for example by :func:`gossamer.nn.cubic`, or see :class:`TopK`.
+    in. Short steps never do: the support is then that of the first step. Reach the
+    budget by and by, with a schedule, or see :class:`TopK`.
 
     *Minibatches.* The noise of gradients keeps units near the threshold alive, and a constant
     learning rate leaves the optimum only nearly reached: let the rate decay to zero.
@@ -114,8 +120,11 @@ class Proximal:
         model: nn.Module,
         rules: Mapping[Key, Any],
         *,
+        schedule: str | Schedule = "constant",
+        total_steps: int | None = None,
         metric: str | Metric | None = None,
     ) -> None:
+        self._course = Course(schedule, total_steps)
         self._metric = metric_of(optimiser, metric)
         self.matches = match(model, rules, (Penalty, Keep))
         self.model, self.optimiser, self._rules = model, optimiser, dict(rules)
@@ -127,7 +136,8 @@ class Proximal:
                     "from the parameters of this very model, or add None for it to the rules."
                 )
         self._pieces = {id(found.parameter): _piece(found) for found in self.matches}
-        self.scale = 1.0
+        self._scale, self._share = 1.0, -1.0
+        self._follow()
         self._handle = optimiser.register_step_post_hook(self._after_step)
 
     @property
@@ -137,8 +147,7 @@ class Proximal:
     @scale.setter
     def scale(self, scale: float) -> None:
         self._scale = finite_number(scale, "scale", 0.0)
-        for piece in self._pieces.values():
-            piece.follow(self._scale)
+        self._follow()
 
     def alive(self) -> dict[str, int]:
         """Number of units that are not zero, by parameter."""
@@ -181,10 +190,21 @@ class Proximal:
         self._handle.remove()
 
     def state_dict(self) -> dict[str, float]:
-        return {"scale": self.scale}
+        """Schedule and scale; weights are in the model's own ``state_dict``."""
+        return {"steps": self._course.steps, "scale": self.scale}
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """Go on where :meth:`state_dict` was taken."""
+        self._course.steps = int(state["steps"])
         self.scale = state["scale"]
+
+    def _follow(self) -> None:
+        """Bring strengths and budgets to where the schedule is."""
+        share = self._scale * self._course.share
+        if share != self._share:
+            self._share = share
+            for piece in self._pieces.values():
+                piece.follow(share)
 
     def _items(self) -> list[tuple[Match, _Penalised | _Budgeted]]:
         return [(found, self._pieces[id(found.parameter)]) for found in self.matches]
@@ -199,10 +219,13 @@ class Proximal:
                 if piece is not None and parameter.grad is not None:
                     steps = self._metric(optimiser.state.get(parameter, {}), group)
                     parameter.copy_(piece.step(parameter, steps))
+        self._course.steps += 1
+        self._follow()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         model, optimiser = deepcopy(self.model, memo), deepcopy(self.optimiser, memo)
         memo[id(self)] = copy = type(self)(optimiser, model, self._rules, metric=self._metric)
+        copy._course = deepcopy(self._course, memo)
         copy.scale = self.scale
         return copy
 

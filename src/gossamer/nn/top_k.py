@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gossamer.factorisations.cells import Cells
+from gossamer.nn.course import Course
 from gossamer.nn.keep import Keep, keep_share, largest
 from gossamer.nn.masked import cells_for, put_on, take_off
 from gossamer.nn.rules import Key, match
+from gossamer.nn.schedules import Schedule
 
 _EXAMPLE = '{"*": gs.nn.Keep(0.1)}'
 
@@ -29,10 +31,12 @@ class TopK:
     model : torch.nn.Module
     rules : mapping
         As in :func:`gossamer.nn.rules.match`, with values :class:`Keep`.
-    schedule : callable, default None
-        ``schedule(step)`` is the share, between 0 and 1, of the way from dense to the budgets; call
-        :meth:`step` after each optimiser step. ``None`` is at the budgets from the first. See
-        :func:`cubic`.
+    schedule : str or callable, default "constant"
+        A name, or a function of progress from 0 to 1, for the share (at most 1) of the way from all
+        units to the budgets; :func:`cubic` is the customary one, "constant" is there from the
+        first. Call :meth:`step` after each optimiser step.
+    total_steps : int, default None
+        Steps until progress is one; needed unless the schedule is constant.
 
     Raises
     ------
@@ -52,7 +56,6 @@ class TopK:
     Bengio, Leonard and Courville (2013), Estimating or propagating gradients through stochastic
     neurons for conditional computation.
     Lin, Stich, Barba, Dmitriev and Jaggi (2020), Dynamic model pruning with feedback.
-    Zhu and Gupta (2018), To prune, or not to prune: the cubic schedule.
 
     Examples
     --------
@@ -70,13 +73,11 @@ class TopK:
         model: nn.Module,
         rules: Mapping[Key, Any],
         *,
-        schedule: Callable[[int], float] | None = None,
+        schedule: str | Schedule = "constant",
+        total_steps: int | None = None,
     ) -> None:
-        if schedule is not None and not callable(schedule):
-            raise TypeError(f"schedule must be a function of the step, got {schedule!r}.")
+        self._course = Course(schedule, total_steps)
         self.matches = match(model, rules, Keep, _EXAMPLE)
-        self.steps = 0
-        self._schedule = schedule
         self._masks = [
             Mask(cells_for(found.penalty.on, found), found.penalty) for found in self.matches
         ]
@@ -86,7 +87,7 @@ class TopK:
 
     def step(self) -> None:
         """Advance the schedule by one step."""
-        self.steps += 1
+        self._course.steps += 1
         self._follow()
 
     def kept(self) -> dict[str, int]:
@@ -101,16 +102,14 @@ class TopK:
         self.matches, self._masks = [], []
 
     def state_dict(self) -> dict[str, int]:
-        return {"steps": self.steps}
+        return {"steps": self._course.steps}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        self.steps = int(state["steps"])
+        self._course.steps = int(state["steps"])
         self._follow()
 
     def _follow(self) -> None:
-        share = 1.0 if self._schedule is None else float(self._schedule(self.steps))
-        if not 0 <= share <= 1:
-            raise ValueError(f"schedule({self.steps}) must be between 0 and 1, got {share!r}.")
+        share = self._course.share
         for mask in self._masks:
             mask.follow(share)
 
@@ -125,35 +124,10 @@ class Mask(nn.Module):
 
     def follow(self, share: float) -> None:
         """Go to this share of the way from all units to the budget."""
-        self.k = keep_share(self.cells.count, self.budget, share)
+        self.k = keep_share(self.cells.count, self.budget, min(share, 1.0))
 
     def forward(self, w: Tensor) -> Tensor:
         with torch.no_grad():
             kept = self.cells.spread(largest(self.cells.sums(w * w), self.k))
             out = torch.where(kept, 0.0, w)
         return w - out  # exactly w or zero, with the gradient of w
-
-
-def cubic(total: int, begin: int = 0) -> Callable[[int], float]:
-    """A schedule that cuts fast at first and slowly at the end: ``1 - (1 - t)^3``.
-
-    Parameters
-    ----------
-    total : int
-        Step at which the budget is reached.
-    begin : int, default 0
-        Step at which cutting begins.
-
-    Examples
-    --------
-    >>> [round(cubic(10)(step), 3) for step in (0, 5, 10, 20)]
-    [0.0, 0.875, 1.0, 1.0]
-    """
-    if not 0 <= begin < total:
-        raise ValueError(f"cubic: begin must be in [0, total), got {begin!r} of {total!r}.")
-
-    def share(step: int) -> float:
-        rest = 1 - (step - begin) / (total - begin)
-        return 1 - min(max(rest, 0.0), 1.0) ** 3
-
-    return share
