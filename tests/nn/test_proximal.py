@@ -204,6 +204,40 @@ def test_a_soft_threshold_after_adam_solves_another_problem(table):
     assert gap > 1e-3 * reference.null_objective
 
 
+@pytest.mark.parametrize("optimiser", ["SGD", "momentum"])
+def test_nuclear_norm_ends_at_the_exact_optimum(table, optimiser):
+    X, Y = table
+    penalty = gs.L1(1.2, on=gs.Spectrum())
+    reference = gs.Problem(X, Y, gs.losses.Quadratic(), penalty, fit_intercept=False)
+    best = reference.solve(tol=1e-9)
+    found, proximal = trained(X, Y, half_squares, OPTIMISERS[optimiser], {"*": penalty})
+    gap = reference.objective(found) - reference.objective(best.coef)
+    assert gap <= 1e-6 * reference.null_objective
+    assert proximal.alive()["weight"] == np.linalg.matrix_rank(best.coef, tol=1e-6) < 3
+    assert proximal.value() == pytest.approx(penalty.value(best.coef), rel=1e-3)
+
+
+def test_rank_as_a_budget():
+    model = nn.Conv2d(4, 6, 3)
+    optimiser = optim.SGD(model.parameters(), lr=0.1)
+    proximal = Proximal(optimiser, model, {"*": Keep(2, on=gs.Spectrum())})
+    model(torch.ones(1, 4, 5, 5)).square().sum().backward()
+    before = (model.weight - 0.1 * model.weight.grad).detach().flatten(1)
+    optimiser.step()
+    left, values, right = torch.linalg.svd(before, full_matrices=False)
+    best = (left[:, :2] * values[:2]) @ right[:2]
+    torch.testing.assert_close(model.weight.detach().flatten(1), best, rtol=1e-4, atol=1e-5)
+    assert proximal.alive() == {"weight": 2}
+    assert proximal.value() == 0
+
+
+def test_singular_values_in_adams_metric_are_refused(small):
+    model, optimiser = small
+    Proximal(optimiser, model, {"0": gs.L1(0.1, on=gs.Spectrum())})
+    with pytest.raises(gs.UnsupportedProblem, match=r"use SGD, or gs\.nn\.sparsify"):
+        step(model, optimiser)
+
+
 class Coefficients(nn.Module):
     """A plain linear model with coefficients as in a table: (p, 1)."""
 

@@ -7,16 +7,14 @@ from copy import deepcopy
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from gossamer.core.penalty import Penalty
 from gossamer.core.validation import finite_number
 from gossamer.nn.course import Course
-from gossamer.nn.formulas import TensorForm, tensor_form
-from gossamer.nn.keep import Keep, keep_share, largest
-from gossamer.nn.masked import cells_for
-from gossamer.nn.metric_prox import prox
+from gossamer.nn.keep import Keep
+from gossamer.nn.pieces import Piece, piece_of
 from gossamer.nn.preconditioners import Metric, metric_of
 from gossamer.nn.rules import Key, Match, match
 from gossamer.nn.schedules import Schedule
@@ -86,6 +84,8 @@ class Proximal:
     in. Short steps never do: the support is then that of the first step. Reach the
     budget by and by, with a schedule, or see :class:`TopK`.
 
+    *Low rank.* Penalties and budgets on ``Spectrum`` need equal steps of all entries: SGD.
+
     *Minibatches.* The noise of gradients keeps units near the threshold alive, and a constant
     learning rate leaves the optimum only nearly reached: let the rate decay to zero.
 
@@ -135,7 +135,7 @@ class Proximal:
                     f"the optimiser does not hold {found.name!r}, which a rule selects: make it "
                     "from the parameters of this very model, or add None for it to the rules."
                 )
-        self._pieces = {id(found.parameter): _piece(found) for found in self.matches}
+        self._pieces = {id(found.parameter): piece_of(found) for found in self.matches}
         self._scale, self._share = 1.0, -1.0
         self._follow()
         self._handle = optimiser.register_step_post_hook(self._after_step)
@@ -149,22 +149,15 @@ class Proximal:
         self._scale = finite_number(scale, "scale", 0.0)
         self._follow()
 
+    @torch.no_grad()
     def alive(self) -> dict[str, int]:
         """Number of units that are not zero, by parameter."""
-        with torch.no_grad():
-            return {
-                found.name: int((piece.cells.sums(found.parameter.abs()) > 0).sum())
-                for found, piece in self._items()
-            }
+        return {found.name: piece.alive(found.parameter) for found, piece in self._items()}
 
+    @torch.no_grad()
     def value(self) -> float:
-        """Omega of the weights as they are; budgets count nothing."""
-        with torch.no_grad():
-            return sum(
-                float(piece.form.value(found.parameter))
-                for found, piece in self._items()
-                if isinstance(piece, _Penalised)
-            )
+        """Omega of the weights as they are, at the present strengths; budgets count nothing."""
+        return sum(piece.value(found.parameter) for found, piece in self._items())
 
     def violations(self) -> dict[str, float]:
         """How far each penalised parameter is from stationary: zero at a local optimum.
@@ -175,7 +168,7 @@ class Proximal:
         """
         found = {}
         for each, piece in self._items():
-            if not isinstance(piece, _Penalised):
+            if piece.penalty is None:
                 continue
             if each.parameter.grad is None:
                 raise ValueError(f"{each.name!r} has no gradient: call backward() first.")
@@ -206,7 +199,7 @@ class Proximal:
             for piece in self._pieces.values():
                 piece.follow(share)
 
-    def _items(self) -> list[tuple[Match, _Penalised | _Budgeted]]:
+    def _items(self) -> list[tuple[Match, Piece]]:
         return [(found, self._pieces[id(found.parameter)]) for found in self.matches]
 
     @torch.no_grad()
@@ -232,42 +225,3 @@ class Proximal:
     def __repr__(self) -> str:
         names = ", ".join(found.name for found in self.matches)
         return f"Proximal({type(self.optimiser).__name__} on {names})"
-
-
-class _Penalised:
-    """A parameter with a penalty."""
-
-    def __init__(self, penalty: Penalty, found: Match) -> None:
-        self._full = penalty
-        self._full_form = tensor_form(penalty, tuple(found.parameter.shape), found.name)
-        self.cells = self._full_form.cells
-
-    def follow(self, scale: float) -> None:
-        """Take this multiple of the strength."""
-        self.penalty = self._full.with_strength(scale * self._full.strength)
-        self.form: TensorForm = self._full_form.scaled(scale)
-
-    def step(self, v: Tensor, steps: Tensor | float) -> Tensor:
-        return prox(self.form, v, steps)
-
-
-class _Budgeted:
-    """A parameter of which only the largest units stay."""
-
-    def __init__(self, keep: Keep, found: Match) -> None:
-        self.cells = cells_for(keep.on, found)
-        self.budget = keep.count(self.cells.count)
-
-    def follow(self, scale: float) -> None:
-        """Go this share of the way from all units to the budget."""
-        self.k = keep_share(self.cells.count, self.budget, min(scale, 1.0))
-
-    def step(self, v: Tensor, steps: Tensor | float) -> Tensor:
-        kept = largest(self.cells.sums(v * v / steps), self.k)
-        return torch.where(self.cells.spread(kept), v, 0.0)
-
-
-def _piece(found: Match) -> _Penalised | _Budgeted:
-    if isinstance(found.penalty, Keep):
-        return _Budgeted(found.penalty, found)
-    return _Penalised(found.penalty, found)
