@@ -340,3 +340,18 @@ def test_plots_are_safe_in_threads() -> None:
     for thread in threads:
         thread.join()
     assert results == [wanted] * 4
+
+
+def test_layers_and_what_is_left_of_them() -> None:
+    ax = drawn(report.plot_layers({"fc1.weight": (120, 2000), "fc2.weight": (0, 100)}))
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["fc1.weight", "fc2.weight"]
+    assert "120 of 2,000 (6.0%)" in ax.texts[0].get_text()
+    drawn(report.plot_layers({}))
+
+
+def test_the_sparse_end_of_a_tradeoff_is_spread_out() -> None:
+    curves = {"smooth": ([0.9, 0.99], [0.96, 0.95]), "gradual": ([0.9, 0.99], [0.95, 0.9])}
+    ax = drawn(report.plot_tradeoff(curves, errors={"smooth": [0.001, 0.002]}))
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["90 %", "99 %"]
+    assert ax.get_xlim()[0] > ax.get_xlim()[1]
+    drawn(report.plot_tradeoff({}))

@@ -15,11 +15,11 @@ class Target:
 
     At each correction the smallest units beyond the budget of the moment,
 
-    .. math:: 1 - (1 - \text{keep}) \, (1 - (1 - t / \text{until})^3)
+    .. math:: 1 - (1 - \text{keep}) \, (1 - (1 - t)^3)
 
-    at progress t, are cut to zero, where a product of factors stays by itself. The penalty does
-    the work, so that a cut takes little, and the budget steers it: the strength need not be
-    guessed. From ``until`` on the strength is ``settle`` and the support, by then that of the
+    where t goes from 0 to 1 between the progress ``begin`` and ``until``, are cut to zero, where
+    a product of factors stays by itself. The penalty does the work, so that a cut takes little,
+    and the budget steers it: the strength need not be guessed. From ``until`` on the strength is ``settle`` and the support, by then that of the
     budget, trains without shrinkage.
 
     Parameters
@@ -27,6 +27,9 @@ class Target:
     keep : float in (0, 1]
         Of the cost of all sparse weights: of their entries, or of FLOPs where ``sparsify`` was
         given costs.
+    begin : float in [0, 1), default 0.0
+        Progress of training at which the cuts begin: later for models that first have to learn
+        what matters, such as transformers from scratch.
     until : float in (0, 1], default 0.7
         Progress of training by which the budget is met.
     settle : float, default 0.0
@@ -41,6 +44,7 @@ class Target:
     """
 
     keep: float
+    begin: float = 0.0
     until: float = 0.7
     settle: float = 0.0
     every: int = 20
@@ -49,6 +53,8 @@ class Target:
         self.keep = check_keep(self.keep)
         if not 0 < self.until <= 1:
             raise ValueError(f"Target: until must be in (0, 1], got {self.until}.")
+        if not 0 <= self.begin < self.until:
+            raise ValueError(f"Target: begin must be in [0, until), got {self.begin}.")
         if not self.settle >= 0:
             raise ValueError(f"Target: settle must be >= 0, got {self.settle}.")
         if self.every < 1:
@@ -56,7 +62,8 @@ class Target:
 
     def budget(self, progress: float) -> float:
         """The share to keep at a progress of training."""
-        left = 1 - min(1.0, progress / self.until)
+        done = (progress - self.begin) / (self.until - self.begin)
+        left = 1 - min(1.0, max(0.0, done))
         return 1 - (1 - self.keep) * (1 - left**3)
 
     def cut(self, weights: Sequence[FactorisedWeight], progress: float) -> float:

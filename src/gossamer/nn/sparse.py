@@ -41,7 +41,7 @@ def sparsify(
     schedule: str | Schedule = "constant",
     total_steps: int | None = None,
     keep: float | Target | None = None,
-    scale: str | None = None,
+    scale: str | None = "auto",
     costs: Mapping[str, float] | None = None,
 ) -> Sparse:
     r"""Make chosen weights of a model sparse by training, with any optimiser.
@@ -74,9 +74,9 @@ def sparsify(
     keep : float in (0, 1] or Target, default None
         Share of the entries (or of ``costs``) that shall remain: small units are then cut
         along the way, see :class:`gossamer.nn.Target`, and ``finalise`` keeps that much.
-    scale : {None, "fan-in", "size"}, default None
-        Relative strength of the layers, see :mod:`gossamer.nn.scales`. ``None`` is the penalty
-        as written.
+    scale : {"auto", None, "gain", "fan-in", "size"}, default "auto"
+        Relative strength of the layers, see :mod:`gossamer.nn.scales`: by their gain where there
+        is a budget to share among them, else ``None``, the penalty as written.
     costs : mapping from parameter names to numbers, default None
         Cost of one entry in the budget of ``keep``; all ones by default. For FLOPs, how often an
         entry is used: ``gossamer.nn.uses(model, example_inputs)``.
@@ -130,7 +130,8 @@ def sparsify(
     weights = [_smooth(found, form, costs or {}) for found in match(model, rules)]
     if target is not None:
         _refuse_free(weights)
-    for weight, share in zip(weights, layer_scales(scale, weights), strict=True):
+    kind = ("gain" if target else None) if scale == "auto" else scale
+    for weight, share in zip(weights, layer_scales(kind, weights), strict=True):
         weight.scale = share
         factorise_(weight, spread)
     return Sparse(model, weights, course, total_steps, target)

@@ -21,10 +21,12 @@ _HOMES = {
         "plot_coefficients",
         "plot_confusion",
         "plot_cv",
+        "plot_layers",
         "plot_path",
         "plot_predicted",
         "plot_residuals",
         "plot_stability",
+        "plot_tradeoff",
     ),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
