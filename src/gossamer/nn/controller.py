@@ -19,8 +19,8 @@ class Target:
 
     where t goes from 0 to 1 between the progress ``begin`` and ``until``, are cut to zero, where
     a product of factors stays by itself. The penalty does the work, so that a cut takes little,
-    and the budget steers it: the strength need not be guessed. From ``until`` on the strength is ``settle`` and the support, by then that of the
-    budget, trains without shrinkage.
+    and the budget steers it: the strength need not be guessed. From ``until`` on the strength is
+    ``settle`` and the support, by then that of the budget, trains without shrinkage.
 
     Parameters
     ----------

@@ -18,12 +18,12 @@ from gossamer.core.factorisation import Factorisation
 from gossamer.core.penalty import Penalty, UnitPenalty
 from gossamer.core.spectral import decompose
 from gossamer.core.structure import Structure
-from gossamer.nn.fused import expand
 from gossamer.core.sum_penalty import SumPenalty
 from gossamer.core.tiling import Tiling
 from gossamer.factorisations import Product, Ridged
 from gossamer.factorisations.cells import Cells, cells_of
 from gossamer.nn.formulas import on_tensors
+from gossamer.nn.fused import expand
 
 Place = tuple[nn.Module, str]
 
