@@ -150,14 +150,10 @@ def test_fewer_multiplications_than_l1_at_equal_recall() -> None:
 
 def test_idf_makes_plain_queries_better_at_equal_cost() -> None:
     """Geng et al. (2024): for queries without a model, better NDCG at no more multiplications."""
-    halves = newsgroup_halves(**SMALL)
-    plain = train_and_retrieve(halves, flops_penalty, 3.0, encode_queries=False, **QUICK)
+    halves = newsgroup_halves()
+    plain = train_and_retrieve(halves, flops_penalty, 3.0, encode_queries=False)
     aware = train_and_retrieve(
-        halves,
-        lambda a: flops_penalty(a, weights=1 / halves.idf),
-        30.0,
-        encode_queries=False,
-        **QUICK,
+        halves, lambda a: flops_penalty(a, weights=1 / halves.idf), 30.0, encode_queries=False
     )
     assert aware.cost.flops <= plain.cost.flops
     assert aware.ndcg > 1.05 * plain.ndcg
