@@ -398,8 +398,11 @@ class Sparse:
             weight.scale = float(state["scales"][weight.name])
 
     def plain_state_dict(self) -> dict[str, torch.Tensor]:
-        """The model's ``state_dict`` under its plain names: weights made, nothing cut off."""
-        state = self.model.state_dict()
+        """The model's ``state_dict`` under its plain names: weights made, nothing cut off.
+
+        Of a sharded model (FSDP) whole; all processes must call it.
+        """
+        state = {key: whole(value) for key, value in self.model.state_dict().items()}
         for weight in self.weights:
             for name in weight.names:
                 stem, _, tensor_name = name.rpartition(".")
