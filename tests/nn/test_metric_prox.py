@@ -131,7 +131,22 @@ def test_steps_of_many_magnitudes_in_single_precision(rng):
         single = apply(penalty, v, steps)
         double = apply(penalty, v.astype(float), steps.astype(float))
         assert single.dtype == np.float32
-        np.testing.assert_allclose(single, double, rtol=1e-2, atol=1e-4)
+        np.testing.assert_allclose(single, double, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", instances(PENALTIES), ids=repr)
+def test_extremes_neither_overflow_nor_grow(shape):
+    generator = torch.Generator().manual_seed(0)
+    form = tensor_form(type(shape)(*shape.par, on=gs.Rows()), (30, 5))
+    for size in (1e-30, 1e-3, 1e8):
+        for spread in (0.0, 3.0, 12.0):
+            v = size * torch.randn(30, 5, generator=generator)
+            noise = torch.randn(30, 5, generator=generator)
+            steps = 1e-3 * (spread * noise).exp().clamp(1e-10, 1e10)
+            found = prox(form, v, steps)
+            assert torch.isfinite(found).all()
+            assert (found.abs() <= v.abs() * (1 + 1e-5)).all()
+            assert (found * v >= 0).all()
 
 
 def test_half_precision_is_computed_in_single():

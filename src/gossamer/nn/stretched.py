@@ -51,7 +51,13 @@ class _Units:
     """Units as the rows of a matrix."""
 
     def __init__(self, form: TensorForm, v: Tensor, steps: Tensor, weights: Tensor) -> None:
-        self.form, self.v, self.concave = form, v, not form.outer.convex
+        self.form, self.concave = form, not form.outer.convex
+        # Newton doubles the digits: the step after one of this length is lost in rounding
+        self.tolerance = torch.finfo(v.dtype).eps ** (2 / 3)
+        # cubes of the steps, which may spread over ten decades, leave the range of single precision
+        if v.device.type != "mps":
+            v, steps, weights = v.double(), steps.double(), weights.double()
+        self.v = v
         # lengths are counted in the longest step, lest powers of tiny steps vanish
         longest = steps.max()
         self.steps, self.factor = steps / longest, longest * weights
@@ -102,14 +108,12 @@ class _Units:
 
     def descend(self, here: _Sizes) -> _Sizes:
         """The local minimum that descent from ``here`` finds."""
-        # Newton doubles the digits: the step after one of this length is lost in rounding
-        tolerance = torch.finfo(self.v.dtype).eps ** (2 / 3)
         for _ in range(_ROUNDS):
             there = self.stand(*self.aim(here, here.curvature))
             if self.concave:
                 there = self.descended(here, there)
             reach = here.size + here.pull / here.curvature
-            still = (there.size - here.size).abs() <= tolerance * reach
+            still = (there.size - here.size).abs() <= self.tolerance * reach
             here = there
             if still.all():
                 break
@@ -131,9 +135,9 @@ def prox_of_rows(form: TensorForm, v: Tensor, steps: Tensor, weights: Tensor) ->
     v, steps : (n_units, length).   weights : (n_units,).
     """
     units = _Units(form, v, steps, weights)
-    one, none = torch.ones_like(weights), torch.zeros_like(weights)
+    one, none = torch.ones_like(units.factor), torch.zeros_like(units.factor)
     best = units.descend(units.stand(one, none))
     if units.concave:
         other = units.descend(units.stand(none, one))
         best = _chosen(other.cost < best.cost, other, best)
-    return units.point(best)
+    return units.point(best).to(v.dtype)
