@@ -75,5 +75,7 @@ for colour, (name, results) in zip((PALETTE[0], PALETTE[2]), plain.items(), stri
     right.semilogx(costs, [r.ndcg for r in results], "o-", color=colour, label=name)
 quiet(left).set(xlabel="multiplications a pair", ylabel="recall at 10", title="both encoded")
 quiet(right).set(xlabel="multiplications a pair", ylabel="NDCG at 10", title="plain queries")
-for ax in (left, right):
+for ax, ticks in ((left, [2, 5, 10, 20, 40]), (right, [0.2, 0.5, 1, 2])):
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.set_xticks([], minor=True)
     ax.legend(frameon=False, fontsize=8)
