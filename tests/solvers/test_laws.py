@@ -35,7 +35,8 @@ def test_many_problems(solver):
     # a first-order method on an ill-conditioned problem takes its time: it is asked for less
     tol = 1e-6 if isinstance(solver, ProximalGradient) else 1e-8
     for case in cases(600):
-        solves(solver, case, tol)
+        if solver.refuses(case.problem) is None:
+            solves(solver, case, tol)
 
 
 def _by_lbfgs(problem: Problem) -> float:

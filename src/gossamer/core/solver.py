@@ -32,12 +32,16 @@ class Outcome:
 class Solver(ABC):
     """An algorithm over a :class:`Problem`, or the reason why it does not apply."""
 
-    #: "auto" tries solvers from the lowest preference up and takes the first that accepts
+    #: "auto" tries solvers from the lowest preference up and takes the first that accepts and suits
     preference: ClassVar[int]
 
     @abstractmethod
     def refuses(self, problem: Problem) -> str | None:
         """Why this solver cannot solve ``problem``; ``None`` when it can."""
+
+    def suits(self, problem: Problem) -> bool:
+        """Whether "auto" should take this solver for a problem that it accepts."""
+        return True
 
     @abstractmethod
     def run(self, problem: Problem, start: Point, tol: float, max_iter: int) -> Outcome:

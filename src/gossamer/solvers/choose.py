@@ -1,4 +1,4 @@
-"""Choice of a solver: the first that does not refuse."""
+"""Choice of a solver: the first that accepts and suits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gossamer.core.solver import Solver
 
 
 def choose(problem: Problem, name: str = "auto") -> Solver:
-    """The solver called ``name``, or for "auto" the first registered one that accepts.
+    """The solver called ``name``, or for "auto" the first registered one that accepts and suits.
 
     Raises
     ------
@@ -24,7 +24,7 @@ def choose(problem: Problem, name: str = "auto") -> Solver:
     for kind in sorted(SOLVERS, key=lambda solver: solver.preference):
         solver = kind()
         reason = solver.refuses(problem)
-        if reason is None:
+        if reason is None and solver.suits(problem):
             return solver
-        reasons.append(f"{kind.__name__}: {reason}")
+        reasons.append(f"{kind.__name__}: {reason or 'not the best choice, ask for it by name'}")
     raise UnsupportedProblem("no solver accepts this problem. " + "; ".join(reasons))
