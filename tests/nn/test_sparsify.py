@@ -6,6 +6,7 @@ import copy
 import gc
 import io
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -333,7 +334,7 @@ def test_penalties_without_a_smooth_form_name_the_way_they_have(penalty):
         ({"keep": "90%", "total_steps": 10}, (TypeError, ValueError), "keep"),
         ({"schedule": "linear", "total_steps": 10}, ValueError, "Known: constant, warm-up"),
         ({"schedule": 3, "total_steps": 10}, TypeError, "name or a function"),
-        ({"scale": "fan_in"}, ValueError, "scale must be one of"),
+        ({"scale": "fan_in"}, ValueError, "scale must be .* one of"),
         ({"form": "cubic"}, ValueError, "form must be one of"),
         ({"spread": -1.0}, ValueError, "spread"),
         ({"spread": math.nan}, ValueError, "spread"),
@@ -562,3 +563,10 @@ def test_a_loss_that_is_no_number_is_refused():
     for loss in (lambda: 1.0, lambda: torch.ones(3, requires_grad=True), lambda: torch.ones(())):
         with pytest.raises(TypeError, match="as one number with a gradient"):
             sparse.report(loss)
+
+
+def test_no_module_hides_a_public_name():
+    """Importing ``nn/x.py`` sets ``nn.x``: a public x beside it would be gone."""
+    folder = Path(gs.nn.__file__).parent
+    modules = {file.stem for file in folder.iterdir()} - {"models"}
+    assert not modules & set(gs.nn.__all__)

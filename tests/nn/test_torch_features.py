@@ -27,6 +27,7 @@ pytestmark = [
 RULES = {
     "depth 2": gs.L1(0.01),
     "depth 3": gs.Lq(0.01),
+    "depth 4": gs.Lq(0.01, q=0.5),
     "real depth": gs.Lq(0.01, q=0.8),
     "channels": gs.L1(0.01, on=gs.Channels()),
     "groups": gs.L1(0.01, on=gs.Groups([0, 1, 1, 0, 2, 2, 2, 0])),
@@ -138,6 +139,19 @@ def test_scaled_gradients():
             sparse.step()
         ends.append(model[0].weight.detach())
     torch.testing.assert_close(*ends)
+
+
+@pytest.mark.parametrize("form", ["product", "shared"])
+@pytest.mark.parametrize("depth", [2, 3, 4, 5])
+def test_first_and_second_derivatives(depth, form):
+    """The fused products against finite differences."""
+    model = nn.Linear(3, 2, bias=False).double()
+    rule = gs.L1(0.1) if depth == 2 else gs.Lq(0.1, q=2 / depth)
+    sparse = gs.nn.sparsify(model, {"*": rule}, form=form)
+    factors = tuple(factor.detach().requires_grad_() for factor in sparse.factors())
+    made = model.parametrizations["weight"][0]
+    assert torch.autograd.gradcheck(made, factors)
+    assert torch.autograd.gradgradcheck(made, factors)
 
 
 def test_clipped_gradients():

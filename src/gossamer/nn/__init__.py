@@ -15,7 +15,7 @@ _HOMES = {
     "controller": ("Target",),
     "schedules": ("Constant", "Cosine", "Geometric", "WarmUp"),
     "finalise": ("Finalised",),
-    "path": ("Path", "path"),
+    "strength_path": ("Path", "path"),
     "attribution": ("moreau_grad",),
     "embeddings": (
         "FlopsPenalty",
