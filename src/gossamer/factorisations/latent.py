@@ -19,7 +19,7 @@ from gossamer.core.factorisation import Factorisation, Factors, root_mean_square
 from gossamer.core.validation import finite_number
 from gossamer.factorisations.cells import array_like, index_like, unit_weights
 
-_SWEEPS = 100_000
+_SWEEPS, _GAP = 100_000, 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +115,7 @@ class Latent(Factorisation):
     def start(self, w: np.ndarray, spread: float | None = None) -> Factors:
         w = self.as_weight(w)
         spread = root_mean_square(w) ** 0.5 if spread is None else spread
-        return self._factors(w, self._group_sizes(w) + spread**2)
+        return self._factors(w, self._norms(np.square(np.ravel(w))) + spread**2)
 
     def _factors(self, w: np.ndarray, sizes: np.ndarray) -> Factors:
         """Factors whose gates are the roots of ``sizes``; entries are shared in proportion."""
@@ -131,19 +131,26 @@ class Latent(Factorisation):
         """(n_groups,) norms of the optimal parts, by the fixed point of the variational form
 
         min_eta  1/2 sum_i w_i^2 / (sum_{g with i} eta_g / lambda_g)  +  1/2 sum_g lambda_g eta_g
+
+        until the duality gap to ``max <w, z> : |z_g| <= lambda_g`` closes.
         """
-        squares = np.square(np.ravel(w))[self.positions]
-        sizes = np.sqrt(np.bincount(self.owners, squares, len(self.groups)))
+        squares = np.square(np.ravel(w))
+        sizes = self._norms(squares)
         for _ in range(_SWEEPS):
             shares = (sizes / self._strengths)[self.owners]
-            total = np.bincount(self.positions, shares, self.size)[self.positions]
-            pulls = np.divide(squares, total**2, out=np.zeros_like(squares), where=total > 0)
-            norms = np.sqrt(np.bincount(self.owners, pulls, len(self.groups)))
-            new = sizes * norms / self._strengths
-            if np.abs(new - sizes).max(initial=0.0) <= 1e-12 * sizes.max(initial=0.0):
-                return new
-            sizes = new
+            total = np.bincount(self.positions, shares, self.size)
+            spread = np.divide(squares, total, out=np.zeros(self.size), where=total > 0)
+            pulls = np.divide(spread, total, out=np.zeros(self.size), where=total > 0)
+            ratios = self._norms(pulls) / self._strengths
+            value = (spread.sum() + self._strengths @ sizes) / 2
+            if value - spread.sum() / ratios.max(initial=1.0) <= _GAP * value:
+                break
+            sizes = sizes * ratios
         return sizes
+
+    def _norms(self, squares: np.ndarray) -> np.ndarray:
+        """(n_groups,) roots of the groups' sums."""
+        return np.sqrt(np.bincount(self.owners, squares[self.positions], len(self.groups)))
 
     def with_strength(self, strength: float) -> Self:
         return replace(self, strength=float(strength))
