@@ -156,4 +156,4 @@ def test_idf_makes_plain_queries_better_at_equal_cost() -> None:
         halves, lambda a: flops_penalty(a, weights=1 / halves.idf), 30.0, encode_queries=False
     )
     assert aware.cost.flops <= plain.cost.flops
-    assert aware.ndcg > 1.05 * plain.ndcg
+    assert aware.ndcg > 1.03 * plain.ndcg
