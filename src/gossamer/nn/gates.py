@@ -72,7 +72,7 @@ class HardConcrete:
         Probability, at first, that a gate is not zero. Lower values start sparser, and noisier.
     temperature : float > 0, default 2/3
     stretch : pair of floats, below 0 and above 1, default (-0.1, 1.1)
-        The authors' choices, which they did not tune.
+        The authors' choices.
 
     Raises
     ------
