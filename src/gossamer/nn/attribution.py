@@ -41,14 +41,14 @@ def moreau_grad(
 
         f_rho(x) = min_z  f(z) + |z - x|^2 / (2 rho),    g = (x - prox(x)) / rho,
 
-    where prox(x) is the minimiser. The gradient g changes at most in proportion to 1 / rho with
-    x, so that the map of a slightly moved input is nearly the same. It solves the problem in g
+    where prox(x) is the minimiser. For convex f the gradient g changes by at most 1 / rho times
+    the change of x: the map of a slightly moved input is nearly the same. It solves
 
         min_g  f(x - rho g) / rho + |g|^2 / 2 + sparse(g),
 
     whose last term is optional and sets entries, or groups of them, to exactly zero. This is
-    strongly convex when rho times the curvature of f is below 1, which the noise takes care of.
-    It is solved by proximal gradient steps, each a pass forward and backward through the model.
+    strongly convex where f curves down by less than 1 / rho; the noise bounds that curvature.
+    It is solved by damped proximal steps, each a pass forward and backward through the model.
 
     Parameters
     ----------
