@@ -216,6 +216,9 @@ class Product(Factorisation):
         return [f.reshape(shape) for f, shape in zip(moduli, self.shapes, strict=True)]
 
     def _nested_moduli(self, w: np.ndarray) -> list[np.ndarray]:
+        if all(level.cells.is_full for level in self.levels):
+            # factors of one entry cost least where they are equal
+            return [np.abs(w) ** (1 / self.depth) for _ in self.levels]
         power = self.levels[0].power
         squares = [np.abs(w) ** (2 / power)]  # of each level's factors, were it the coarsest
         powers = [power]

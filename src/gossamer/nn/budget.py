@@ -88,9 +88,9 @@ class Units:
         cut = float(self.contributions.sum(dtype=float, where=~alive))
         return cut / total if total > 0 else 0.0
 
-    def split(self, alive: np.ndarray) -> list[np.ndarray]:
-        """The flags of each weight."""
-        return np.split(alive, self.bounds[1:-1])
+    def split(self, each: np.ndarray) -> list[np.ndarray]:
+        """Flags, or numbers, of all units as those of each weight."""
+        return np.split(each, self.bounds[1:-1])
 
     @cached_property
     def _ordered(self) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from gossamer.nn.budget import Units
-from gossamer.nn.factorised import FactorisedWeight, as_array
+from gossamer.nn.factorised import FactorisedWeight, as_array, whole
 from gossamer.nn.gradients import weight_gradients
 from gossamer.nn.judgement import living
 
@@ -90,12 +90,11 @@ def report(
     gradients = [None] * len(weights) if loss is None else weight_gradients(weights, loss)
     units = Units.of(weights)
     alive = units.split(living(weights, units, _NOTHING, loss, strength))
+    values = [float(part.sum(dtype=float)) for part in units.split(units.contributions)]
     rows = []
-    for weight, flags, gradient in zip(weights, alive, gradients, strict=True):
-        w = weight.plain()
-        value = weight.form.value(w)
+    for weight, flags, value, gradient in zip(weights, alive, values, gradients, strict=True):
         with torch.no_grad():
-            smooth = float(weight.form.penalty(tuple(f.detach() for f in weight.factors)))
+            smooth = float(whole(weight.ridge()))
         distance = None
         if gradient is not None:
             kept = as_array(weight.kept(weight.made(), flags))
@@ -103,8 +102,7 @@ def report(
         rows.append(
             Row(
                 weight.name, len(flags), int(flags.sum()), 1 - float(flags.mean()),
-                strength * weight.scale * value,
-                max(0.0, smooth / value - 1) if value > 0 else 0.0, distance,
+                strength * value, max(0.0, smooth / value - 1) if value > 0 else 0.0, distance,
             )
         )  # fmt: skip
     return Report(tuple(rows), strength)
