@@ -15,10 +15,11 @@ from gossamer.factorisations.cells import sum_of_squares
 
 @dataclass(frozen=True, eq=False)
 class MatrixProduct(Factorisation):
-    r"""``W = U_1 U_2 ... U_k`` with ``R = strength / k * sum_d |U_d|_F^2``.
+    r"""A weight as a product of k matrices, few of whose singular values are not zero.
 
-    It induces ``sum_i sigma_i^{2/k}`` of the singular values: the nuclear norm for k = 2. A weight
-    of more than two axes counts as a matrix (first axis, all others).
+    ``W = U_1 U_2 ... U_k`` with ``R = strength / k * sum_d |U_d|_F^2`` induces
+    ``sum_i sigma_i^{2/k}`` of the singular values: the nuclear norm for k = 2. A weight of more
+    than two axes counts as a matrix (first axis, all others).
 
     Parameters
     ----------
