@@ -60,7 +60,9 @@ class Units:
             return np.abs(flat)
         sizes = np.abs(flat)
         smallest, largest = sizes.min(where=sizes > 0, initial=1.0), sizes.max(initial=1.0)
-        if smallest > 1e-150 and largest < 1e150:
+        # squares of single precision leave its range at another place
+        low, high = (1e-150, 1e150) if sizes.dtype == np.float64 else (1e-15, 1e15)
+        if smallest > low and largest < high:
             return np.sqrt(np.bincount(self.labels, sizes * sizes, self.count))
         return self._careful_norms(sizes[self.order])
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gossamer.nn.budget import Units, check_keep
+from gossamer.nn.course import cubic
 from gossamer.nn.factorised import FactorisedWeight
 
 
@@ -63,8 +64,7 @@ class Target:
     def budget(self, progress: float) -> float:
         """The share to keep at a progress of training."""
         done = (progress - self.begin) / (self.until - self.begin)
-        left = 1 - min(1.0, max(0.0, done))
-        return 1 - (1 - self.keep) * (1 - left**3)
+        return 1 - (1 - self.keep) * cubic(min(1.0, max(0.0, done)))
 
     def cut(self, weights: Sequence[FactorisedWeight], progress: float) -> float:
         """Cut what is beyond the budget of the moment; the share of the penalty it held."""

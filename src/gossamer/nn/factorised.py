@@ -24,6 +24,7 @@ from gossamer.factorisations import Product, Ridged
 from gossamer.factorisations.cells import Cells, cells_of
 from gossamer.nn.formulas import on_tensors
 from gossamer.nn.fused import expand
+from gossamer.nn.masked import own_class
 
 Place = tuple[nn.Module, str]
 
@@ -239,19 +240,10 @@ def collapse_(weight: FactorisedWeight, value: torch.Tensor) -> nn.Parameter:
     """Put a plain parameter with this value back, shared where it was."""
     plain = nn.Parameter(value)
     for module, tensor_name in weight.places:
-        _own_class(module)
+        own_class(module)
         parametrize.remove_parametrizations(module, tensor_name, leave_parametrized=True)
         setattr(module, tensor_name, plain)
     return plain
-
-
-def _own_class(module: nn.Module) -> None:
-    """A copied module shares the class made for the original, which removing would take apart."""
-    shared = type(module)
-    own = dict(vars(shared))
-    own.pop("__dict__", None)
-    own.pop("__weakref__", None)
-    module.__class__ = type(shared.__name__, shared.__bases__, own)
 
 
 @contextmanager
