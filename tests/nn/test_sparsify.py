@@ -94,11 +94,15 @@ def test_modules_start_train_and_end(make, shape, penalty):
     before = model(x).detach()
     sparse = gs.nn.sparsify(model, {"*": penalty})
     torch.testing.assert_close(model(x), before)
+    # the loss alone reaches every factor
+    assert all(
+        gradient.any()
+        for gradient in torch.autograd.grad(model(x).square().mean(), list(sparse.factors()))
+    )
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
     for _ in range(3):
         optimiser.zero_grad()
         (model(x).square().mean() + sparse.penalty()).backward()
-        assert all(factor.grad is not None for factor in sparse.factors())
         optimiser.step()
         sparse.step()
     trained = model(x).detach()
@@ -112,6 +116,20 @@ def test_embedding_with_long_inputs():
     sparse = gs.nn.sparsify(model, {"*": gs.L1(0.1, on=gs.Rows())})
     (model(torch.tensor([[1, 2]])).sum() + sparse.penalty()).backward()
     assert sparse.finalise(keep=0.3).units["weight"] == (3, 10)
+
+
+def test_embeddings_with_sparse_gradients_are_refused():
+    for kind in (nn.Embedding, nn.EmbeddingBag):
+        with pytest.raises(ValueError, match="make it with sparse=False"):
+            gs.nn.sparsify(kind(10, 4, sparse=True), {"*": L1})
+
+
+def test_a_padding_row_stays_at_zero():
+    model = nn.Embedding(10, 4, padding_idx=3)
+    sparse = gs.nn.sparsify(model, {"*": L1})
+    (model(torch.arange(10)).square().sum() + sparse.penalty()).backward()
+    torch.optim.SGD(model.parameters(), lr=0.1).step()
+    assert not model.weight[3].any() and model.weight[4].all()
 
 
 class Tied(nn.Module):

@@ -125,6 +125,11 @@ def _smooth(found: Match, form: str, costs: Mapping[str, float]) -> FactorisedWe
     """A weight and its smooth form; the module is not changed yet."""
     if not found.parameter.is_floating_point():
         raise TypeError(f"{found.name!r} is {found.parameter.dtype}: only real weights train.")
+    if getattr(found.module, "sparse", False) is True:
+        raise ValueError(
+            f"{found.name!r} is of an embedding with sparse=True, whose sparse gradients cannot "
+            "reach factors: make it with sparse=False."
+        )
     try:
         smooth = found.penalty.factorise(tuple(found.parameter.shape), form)
     except ValueError as error:
