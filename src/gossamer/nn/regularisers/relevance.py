@@ -18,9 +18,9 @@ _BISECTIONS = 20
 class RelevanceShrinkage(Reweighted):
     r"""A penalty on the units the loss is not sensitive to, and none on those it is.
 
-    .. math:: \sum_u \max\!\big(0,\; 1 - \tfrac{r_u}{\text{relevant} \cdot \bar r}\big)
+    .. math:: \sum_u \max\left(0,\; 1 - \tfrac{r_u}{\text{relevant} \cdot \bar r}\right)
               \, \text{shape}(\|w_u\|), \qquad
-              r_u = \text{running mean of } \big|\partial L / \partial w_u\big|
+              r_u = \text{running mean of } \left|\partial L / \partial w_u\right|
 
     with the mean ``r`` of each parameter as its unit of relevance, so that neither the scale of
     the loss nor that of a layer matters. Weights whose sensitivity is above the threshold are
