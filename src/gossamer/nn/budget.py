@@ -40,8 +40,9 @@ class Units:
         """
         contributions = []
         for weight in weights:
-            contributions.append(weight.contributions(weight.made()).cpu().numpy())
-            if not np.isfinite(contributions[-1]).all():
+            found = weight.contributions(weight.made())
+            contributions.append(found.cpu().numpy())
+            if not bool(found.sum().isfinite()):
                 raise ValueError(
                     f"{weight.name} is not finite: training diverged. Lower the learning rate, or "
                     "load an earlier state."
@@ -58,8 +59,8 @@ class Units:
         budget = keep * float(self.costs.sum()) * (1 + 1e-12)
         budget -= float(self.costs.sum(where=self.free))
         if _is_constant(self.costs):
-            ratios = self.contributions
-            least = _kth_largest(ratios, max(0, int(budget / self.costs[0])) + 1)
+            ratios, dropped = self.contributions, len(self.costs) - int(budget / self.costs[0])
+            least = float(self._ordered[min(dropped, len(ratios)) - 1]) if dropped > 0 else -1.0
         else:
             ratios = self.contributions / self.costs
             least = self._affordable(ratios, budget)
@@ -73,7 +74,7 @@ class Units:
     def above(self, share: float) -> np.ndarray:
         """(n_units,) flags of all units but the smallest, whose contributions add up to at most
         ``share`` of the total; equal units stay or go together."""
-        ordered, sums = self._ordered
+        ordered, sums = self._ordered, self._sums
         count = int(np.searchsorted(sums, share * sums[-1], side="right"))
         if count == 0:
             return np.ones(len(ordered), dtype=bool)
@@ -85,7 +86,7 @@ class Units:
     def lost(self, alive: np.ndarray) -> float:
         """Share of the contributions that the other units hold."""
         total = float(self.contributions.sum(dtype=float))
-        cut = float(self.contributions.sum(dtype=float, where=~alive))
+        cut = float(self.contributions[~alive].sum(dtype=float))
         return cut / total if total > 0 else 0.0
 
     def split(self, each: np.ndarray) -> list[np.ndarray]:
@@ -93,10 +94,14 @@ class Units:
         return np.split(each, self.bounds[1:-1])
 
     @cached_property
-    def _ordered(self) -> tuple[np.ndarray, np.ndarray]:
-        """The contributions in rising order, and their running sums."""
-        ordered = np.sort(self.contributions)
-        return ordered, np.cumsum(ordered, dtype=float)
+    def _ordered(self) -> np.ndarray:
+        """The contributions in rising order."""
+        return np.sort(self.contributions)
+
+    @cached_property
+    def _sums(self) -> np.ndarray:
+        """Their running sums."""
+        return np.cumsum(self._ordered, dtype=float)
 
     def _affordable(self, ratios: np.ndarray, budget: float) -> float:
         """The least ratio above which all units together are within the budget."""
@@ -107,12 +112,6 @@ class Units:
             fits = self.costs.sum(where=ratios > ordered[middle]) <= budget
             low, high = (low, middle) if fits else (middle, high)
         return float(ordered[high])
-
-
-def _kth_largest(numbers: np.ndarray, k: int) -> float:
-    """The k-th largest number; less than all of them when there are fewer."""
-    at = len(numbers) - k
-    return float(np.partition(numbers, at)[at]) if at >= 0 else -1.0
 
 
 def _is_constant(numbers: np.ndarray) -> bool:

@@ -288,10 +288,8 @@ def spread_like(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 
 def _values(penalty: UnitPenalty, sizes: torch.Tensor) -> torch.Tensor:
-    """(n_units,) the weighted shape of units of these sizes; of those at zero, zero."""
-    alive = sizes != 0
-    shape = on_tensors(penalty.shape_value)(torch.where(alive, sizes, 1.0), penalty.par)
-    values = torch.where(alive, shape, 0.0)
+    """(n_units,) the weighted shape of units of these sizes."""
+    values = on_tensors(penalty.shape_value)(sizes, penalty.par)
     return values if penalty.weights is None else values * as_tensor(penalty.weights, values)
 
 
@@ -299,10 +297,11 @@ def _needed(form: Factorisation, support: torch.Tensor) -> list[torch.Tensor]:
     """Which entries of each factor a weight on this support (ones and zeros) is made of."""
     form = form.base if isinstance(form, Ridged) else form
     if isinstance(form, Product):
-        sums = [level.cells.sums(support) for level in form.levels]
         return [
-            (total > 0).reshape(shape).to(support.dtype)
-            for total, shape in zip(sums, form.shapes, strict=True)
+            support
+            if level.cells.is_full
+            else (level.cells.sums(support) > 0).reshape(shape).to(support.dtype)
+            for level, shape in zip(form.levels, form.shapes, strict=True)
         ]
     weight = as_array(support)
     # factors that make weights of either sign
