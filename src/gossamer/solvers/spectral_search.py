@@ -17,8 +17,8 @@ from gossamer.core.point import Point
 from gossamer.core.problem import Problem
 from gossamer.core.spectral import decompose
 
-# steps that L-BFGS remembers, and takes at most
-_MEMORY, _STEPS = 20, 500
+# steps that L-BFGS remembers, and takes at most: first, and where no direction is new
+_MEMORY, _FIRST_STEPS, _STEPS = 20, 60, 500
 _NEWTON_STEPS = 6
 # directions that come in at a time, at least
 _FEW = 8
@@ -51,7 +51,7 @@ class SpectralSearch(ABC):
         rest = pulls - left @ (left.T @ pulls)
         new_left, beyond, new_right = np.linalg.svd(rest - (rest @ right.T) @ right, False)
         count = int((beyond > self.strength * (1 + _SLACK)).sum())
-        count = min(count, max(_FEW, len(sizes)))
+        count = min(count, max(_FEW, 2 * len(sizes)))
         share = self.problem.null_objective / (self.strength * min(W.shape)) if count else 0.0
         seeds = np.full(count, 0.01 * (sizes.mean() if sizes.size else share))
         return self.optimal(
@@ -74,6 +74,7 @@ class SpectralSearch(ABC):
     def descended(self, function: Function, x: np.ndarray, is_new: bool) -> np.ndarray:
         """A stationary point of a function and its gradient, from ``x``."""
         null = self.problem.null_objective or 1.0
+        steps = _FIRST_STEPS if is_new else _STEPS
 
         def scaled(flat: np.ndarray) -> tuple[float, np.ndarray]:
             value, slope = function(flat.reshape(x.shape))
@@ -82,7 +83,7 @@ class SpectralSearch(ABC):
         with np.errstate(over="ignore", invalid="ignore"):
             found = minimize(
                 scaled, x.ravel(), jac=True, method="L-BFGS-B",
-                options={"maxcor": _MEMORY, "maxiter": _STEPS, "ftol": 0, "gtol": 0, "maxls": 40},
+                options={"maxcor": _MEMORY, "maxiter": steps, "ftol": 0, "gtol": 0, "maxls": 40},
             )  # fmt: skip
             x = found.x.reshape(x.shape)
             return x if is_new else stationary(lambda at: function(at)[1], x)
