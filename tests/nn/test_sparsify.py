@@ -444,6 +444,60 @@ def test_a_finalised_model_is_refused():
             call()
 
 
+# -- left to the optimiser ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("penalty", ALL, ids=repr)
+def test_attached_is_the_penalty_in_the_loss(penalty):
+    X, _ = data(40, 6)
+    y = X[:, :4].sin()
+    ends = []
+    for attached in (False, True):
+        torch.manual_seed(2)
+        model = nn.Linear(6, 4).double()
+        sparse = gs.nn.sparsify(model, {"*": penalty}, schedule="cosine", total_steps=20, keep=0.9)
+        optimiser = torch.optim.SGD(sparse.param_groups(lr=0.05), momentum=0.9)
+        if attached:
+            assert sparse.attach(optimiser) is optimiser
+        for _ in range(20):
+            optimiser.zero_grad()
+            loss = F.mse_loss(model(X.double()), y.double())
+            (loss if attached else loss + sparse.penalty()).backward()
+            optimiser.step()
+            if not attached:
+                sparse.step()
+        assert sparse.steps == 20
+        ends.append(model.weight.detach())
+    torch.testing.assert_close(*ends, rtol=1e-10, atol=1e-12)
+
+
+def test_what_cannot_be_attached_is_refused():
+    model = mlp()
+    optimisers = {
+        "make it after sparsify": torch.optim.SGD(model.parameters(), lr=0.1),
+    }
+    sparse = gs.nn.sparsify(model, {"*": L1})
+    optimisers["put sparse.penalty\\(\\) into it"] = torch.optim.LBFGS(model.parameters())
+    optimisers["Remedy"] = torch.optim.AdamW(model.parameters(), weight_decay=0.1)
+    for message, optimiser in optimisers.items():
+        with pytest.raises(ValueError, match=message):
+            sparse.attach(optimiser)
+    optimiser = sparse.attach(torch.optim.Adam(model.parameters()))
+    with pytest.raises(RuntimeError, match="count twice"):
+        sparse.penalty()
+    with torch.no_grad():
+        assert sparse.penalty() > 0
+    with pytest.raises(ValueError, match="attached already"):
+        sparse.attach(optimiser)
+    # what has no gradient is skipped, as the optimiser does
+    before = model[0].weight.detach()
+    optimiser.step()
+    assert torch.equal(model[0].weight, before)
+    sparse.finalise()
+    model(data()[0]).sum().backward()
+    optimiser.step()
+
+
 # -- saving and copying ------------------------------------------------------------------------
 
 
