@@ -11,9 +11,9 @@ The three lines are marked. Without them the demo trains as it comes.
 
 import tempfile
 from pathlib import Path
+from pydoc_data.topics import topics
 
 import torch
-from pydoc_data.topics import topics
 from pytorch_lightning import Trainer
 from pytorch_lightning.demos.transformer import LightningTransformer, WikiText2
 from torch.utils.data import DataLoader
