@@ -160,6 +160,22 @@ def test_tied_weights_stay_tied():
     assert sum(p.numel() for p in model.parameters()) == 54
 
 
+def test_one_module_under_two_names():
+    inner = nn.Linear(4, 4)
+    model, x = nn.Sequential(inner, nn.Tanh(), inner), torch.randn(3, 4)
+    before = model(x).detach()
+    sparse = copy.deepcopy(gs.nn.sparsify(model, {"*": L1}))
+    (weight,) = sparse.weights
+    assert weight.names == ("0.weight", "2.weight") and len(weight.places) == 1
+    torch.testing.assert_close(sparse.model(x), before)
+    plain = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
+    plain.load_state_dict(sparse.plain_state_dict())
+    torch.testing.assert_close(plain(x), before)
+    sparse.finalise(keep=0.5)
+    assert sparse.model[0] is sparse.model[2]
+    assert int((sparse.model[0].weight != 0).sum()) == 8
+
+
 def test_tied_weights_can_be_copied():
     model, tokens = Tied(), torch.arange(9)
     sparse = copy.deepcopy(gs.nn.sparsify(model, {"*": gs.L1(0.1)}))
@@ -167,6 +183,27 @@ def test_tied_weights_can_be_copied():
     assert sparse.model.head.weight is sparse.model.tokens.weight
     # the original still trains
     model(tokens).sum().backward()
+
+
+def test_vectors_and_single_numbers():
+    """The scales of a norm layer, named, and a gate of a residual branch."""
+
+    class Gated(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm, self.gate = nn.LayerNorm(5), nn.Parameter(torch.tensor(0.3))
+
+        def forward(self, x):
+            return x + self.gate * self.norm(x)
+
+    model, x = Gated(), torch.randn(4, 5)
+    before = model(x).detach()
+    sparse = gs.nn.sparsify(model, {"norm.weight": gs.Lq(0.1), "gate": L1})
+    torch.testing.assert_close(model(x), before)
+    assert sparse.report(lambda: model(x).square().mean()).sparsity == 0
+    done = sparse.finalise(threshold=0.5)
+    assert done.units == {"gate": (0, 1), "norm.weight": (5, 5)}
+    assert torch.equal(model(x), x)
 
 
 def test_frozen_weights_are_left_alone():

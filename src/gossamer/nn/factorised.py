@@ -273,8 +273,9 @@ def as_array(tensor: torch.Tensor) -> np.ndarray:
 
 def as_tensor(array: np.ndarray, like: torch.Tensor) -> torch.Tensor:
     """An array as a tensor of the type and device of ``like``, distributed as it is."""
-    value = torch.as_tensor(np.ascontiguousarray(array), dtype=like.dtype, device=like.device)
-    return spread_like(value, like)
+    # a contiguous array has one axis or more, a single number has none
+    flat = torch.as_tensor(np.ascontiguousarray(array), dtype=like.dtype, device=like.device)
+    return spread_like(flat.reshape(np.shape(array)), like)
 
 
 def spread_like(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

@@ -113,4 +113,5 @@ def _distance(
 ) -> float:
     total = weight.penalty.strength * weight.scale * strength
     penalty = weight.penalty.with_strength(total)
-    return float(penalty.subdiff_distance(w, gradient).max(initial=0.0))
+    distances = penalty.subdiff_distance(np.atleast_1d(w), np.atleast_1d(gradient))
+    return float(distances.max(initial=0.0))

@@ -139,7 +139,10 @@ def _smooth(found: Match, form: str, costs: Mapping[str, float]) -> FactorisedWe
             f"{found.penalty!r} on {found.name!r} has no smooth form. Use "
             "gossamer.nn.Proximal(optimiser, model, rules), which takes any penalty, or an Lq."
         )
-    places = ((found.module, found.tensor_name), *(tied[1:] for tied in found.tied))
+    # a module that is used under several names is one place
+    places = tuple(
+        dict.fromkeys([(found.module, found.tensor_name), *(tied[1:] for tied in found.tied)])
+    )
     cost = float(costs.get(found.name, 1.0))
     return FactorisedWeight(found.names, found.penalty, smooth, places, cost=cost)
 
