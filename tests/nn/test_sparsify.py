@@ -650,6 +650,27 @@ def test_weights_that_are_not_finite_are_named():
             call()
 
 
+SCALES = {
+    "fan-in": lambda w: w.shape[1] ** 0.5,
+    "size": lambda w: w.shape[1] ** 0.5,  # of a row
+    "gain": lambda w: 1 / w.square().mean().sqrt().item(),  # the root of the fan-in cancels
+    None: lambda w: 1.0,
+    "auto": lambda w: 1.0,
+}
+
+
+@pytest.mark.parametrize("scale", SCALES, ids=str)
+def test_scales_of_layers(scale):
+    """As documented, and of geometric mean one over all entries."""
+    model = mlp()
+    expected = np.array([SCALES[scale](model[i].weight.detach()) for i in (0, 2)])
+    expected /= np.exp(np.average(np.log(expected), weights=[12 * 16, 16]))
+    sparse = gs.nn.sparsify(model, {"*": gs.L1(0.1, on=gs.Rows())}, scale=scale)
+    assert [weight.scale for weight in sparse.weights] == pytest.approx(expected.tolist())
+    values = [w.scale * gs.L1(0.1, on=gs.Rows()).value(w.plain()) for w in sparse.weights]
+    assert [row.penalty for row in sparse.report()] == pytest.approx(values, rel=1e-5)
+
+
 def test_gradient_scales_balance_the_layers():
     """The scale of a layer is the size of the gradient in its units, relative to the others'."""
     X, y = data()
