@@ -11,7 +11,17 @@ _ROOMS = ("losses", "penalties", "structures", "solvers", "linear", "nn", "repor
 _HOMES = {
     "core": ("Problem", "Result", "Certificate", "ConvergenceWarning", "UnsupportedProblem"),
     "structures": ("Blocks", "Channels", "Elements", "Groups", "Heads", "Rows", "Spectrum"),
-    "penalties": ("L1", "ElasticNet", "Lq", "MCP", "SCAD", "LogSum", "GroupEnvelope"),
+    "penalties": (
+        "L1",
+        "ElasticNet",
+        "Lq",
+        "Gates",
+        "Overlaps",
+        "MCP",
+        "SCAD",
+        "LogSum",
+        "GroupEnvelope",
+    ),
     "linear": (
         "Lasso",
         "LassoCV",

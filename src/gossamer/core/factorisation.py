@@ -54,6 +54,13 @@ class Factorisation(ABC):
         """
         return None
 
+    def shares(self, factors: Factors) -> Any:
+        """What each entry of the weight adds to the penalty, judged by its own factor.
+
+        At balance all levels of factors hold the same part of the penalty, and these add up to it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no shares of entries.")
+
     @abstractmethod
     def value(self, w: np.ndarray) -> float:
         """Omega(w): the induced penalty, the least R of all factors of ``w``."""

@@ -114,6 +114,9 @@ class Harmonic(Factorisation):
         weights = self.weights[number].reshape(gate.shape)
         return array_like(weights, gate, self._known.setdefault(number, {}))
 
+    def shares(self, factors: Factors) -> Any:
+        return self.strength * factors[0] * factors[0]
+
     def value(self, w: np.ndarray) -> float:
         squares = np.square(self.as_weight(w))
         norms = [np.sqrt(np.ravel(cells.sums(squares))) for cells in self.levels]

@@ -102,6 +102,16 @@ class Latent(Factorisation):
         owned = weights[index_like(self.owners, gates, self._tensors("owners"))]
         return self.strength / 2 * ((owned * u * u).sum() + (weights * gates * gates).sum())
 
+    def shares(self, factors: Factors) -> Any:
+        u, gates = self.as_factors(factors)
+        weights = array_like(self._strengths, gates, self._tensors("weights"))
+        owned = weights[index_like(self.owners, gates, self._tensors("owners"))]
+        held = self.strength * owned * u * u
+        if isinstance(held, np.ndarray):
+            return np.bincount(self.positions, held, self.size).reshape(self.shape)
+        positions = index_like(self.positions, held, self._tensors("positions"))
+        return held.new_zeros(self.size).index_add(0, positions, held).reshape(self.shape)
+
     def _tensors(self, name: str) -> dict:
         return self._known.setdefault(name, {})
 

@@ -148,6 +148,14 @@ class Product(Factorisation):
             total = total + level.power * squares
         return self.strength / self.depth * total
 
+    def shares(self, factors: Factors) -> Any:
+        squares = factors[0] * factors[0]
+        squares = squares * squares if self._is_squared else squares
+        if self.weights is not None:
+            weights = self._level_weights[0]
+            squares = squares * array_like(weights, squares, self._tensors(0))
+        return self.strength * squares
+
     @property
     def decay(self) -> tuple[float, ...] | None:
         if self.weights is not None or self._is_squared:

@@ -25,6 +25,7 @@ from gossamer.factorisations.cells import Cells, cells_of
 from gossamer.nn.formulas import on_tensors
 from gossamer.nn.fused import expand
 from gossamer.nn.masked import own_class
+from gossamer.structures import Elements
 
 Place = tuple[nn.Module, str]
 
@@ -133,8 +134,7 @@ class FactorisedWeight:
     def units_on(self) -> Structure:
         """The structure whose units live or die; of a sum of penalties, the finer one."""
         part = self.penalty.inner if isinstance(self.penalty, SumPenalty) else self.penalty
-        assert isinstance(part, UnitPenalty)
-        return part.on
+        return part.on if isinstance(part, UnitPenalty) else Elements()
 
     @cached_property
     def cells(self) -> Cells | None:
@@ -161,7 +161,10 @@ class FactorisedWeight:
         """
         if isinstance(self.penalty, UnitPenalty):
             return self.scale * _values(self.penalty, self.sizes(w))
-        assert isinstance(self.penalty, SumPenalty)  # no other has a smooth form
+        if not isinstance(self.penalty, SumPenalty):  # known by its smooth form alone
+            with torch.no_grad():
+                shares = whole(self.form.shares(self.factors))
+            return self.scale * shares.reshape(-1).to(w.dtype)
         inner, outer = self.penalty.inner, self.penalty.outer
         # entries share what their unit adds by their squares, as its gradient times them does
         cells = cells_of(outer.on, self.form.shape)
@@ -172,9 +175,9 @@ class FactorisedWeight:
     @cached_property
     def free(self) -> np.ndarray:
         """(n_units,) flags of the units without a penalty: nothing makes them go."""
-        if isinstance(self.penalty, SumPenalty):
-            return self.penalty.free(self.form.shape).ravel()
-        part: Any = self.penalty
+        part = self.penalty
+        if not isinstance(part, UnitPenalty):
+            return part.free(self.form.shape).ravel()
         if part.weights is not None:
             return part.weights == 0
         return np.broadcast_to(part.shape_value(np.ones(1), part.par)[0] == 0, len(self.costs()))

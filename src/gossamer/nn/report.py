@@ -13,6 +13,7 @@ from gossamer.nn.budget import Units
 from gossamer.nn.factorised import FactorisedWeight, as_array, whole
 from gossamer.nn.gradients import weight_gradients
 from gossamer.nn.judgement import living
+from gossamer.penalties.gated import SmoothPenalty
 
 # share of the penalty that counts as nothing: what `finalise` would cut off
 _NOTHING = 1e-3
@@ -35,7 +36,8 @@ class Row:
     imbalance : float
         Excess of the smooth penalty over it, relative: 0 at balance.
     distance : float or None
-        Largest distance, over the units, of minus the gradient from the subdifferential.
+        Largest distance, over the units, of minus the gradient from the subdifferential; none of a
+        penalty that is known by its smooth form alone.
     """
 
     name: str
@@ -96,7 +98,7 @@ def report(
         with torch.no_grad():
             smooth = float(whole(weight.ridge()))
         distance = None
-        if gradient is not None:
+        if gradient is not None and not isinstance(weight.penalty, SmoothPenalty):
             kept = as_array(weight.kept(weight.made(), flags))
             distance = _distance(weight, kept, as_array(gradient), strength)
         rows.append(

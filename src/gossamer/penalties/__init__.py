@@ -3,6 +3,7 @@
 from gossamer.core.penalty import Penalty, UnitPenalty
 from gossamer.core.sum_penalty import SumPenalty
 from gossamer.penalties.elastic_net import ElasticNet
+from gossamer.penalties.gated import Gates, Overlaps
 from gossamer.penalties.group_envelope import GroupEnvelope
 from gossamer.penalties.l1 import L1
 from gossamer.penalties.log_sum import LogSum
@@ -15,9 +16,11 @@ __all__ = [
     "MCP",
     "SCAD",
     "ElasticNet",
+    "Gates",
     "GroupEnvelope",
     "LogSum",
     "Lq",
+    "Overlaps",
     "Penalty",
     "SumPenalty",
     "UnitPenalty",
