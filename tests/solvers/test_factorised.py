@@ -320,6 +320,38 @@ def test_a_path_keeps_the_kernels(rng):
     assert all(kernels.known[unit] is kernel for unit, kernel in before.items())
 
 
+def test_systems_beyond_precision_are_reported(rng, monkeypatch):
+    X, y = design(rng)
+    problem = at(0.1, X, y, QUADRATIC, gs.L1(1.0))
+
+    def fails(*arguments, **options):
+        raise RuntimeError
+
+    monkeypatch.setattr("gossamer.solvers.varpro.nnls", fails)
+    with pytest.warns(gs.ConvergenceWarning, match="no further progress"):
+        assert not problem.solve("Factorised").certificate.holds
+
+
+@pytest.mark.parametrize("kind", ["equal", "zero", "constant", "scales", "float32"])
+def test_hard_groups(kind, rng):
+    """Groups without full rank, and columns of very different sizes, are solved all the same."""
+    X = rng.standard_normal((20, 80))
+    y = X[:, :30].sum(axis=1) + rng.standard_normal(20)
+    if kind == "equal":
+        X[:, 20:40] = X[:, :20]
+    elif kind == "zero":
+        X[:, :20] = 0.0
+    elif kind == "constant":
+        X[:, :20] = 3.0
+    elif kind == "scales":
+        X *= np.geomspace(1e-4, 1e4, 80)
+    X = X.astype(np.float32) if kind == "float32" else X
+    for ratio in (0.5, 1e-2, 1e-5):
+        problem = at(ratio, X, y, QUADRATIC, gs.L1(1.0, on=gs.Groups(np.arange(80) // 20)))
+        result = problem.solve(tol=1e-9)
+        assert result.solver == "Factorised" and result.certificate.holds
+
+
 def test_never_converged_without_a_certificate(rng):
     X, y = design(rng)
     problem = at(1e-3, X, y, QUADRATIC, gs.L1(1.0))

@@ -40,9 +40,9 @@ class Factorised(Solver):
     For the quadratic loss the ridge in the leading factor has a closed form, and what is left is a
     smooth function of one gate a unit (variable projection); other losses are minimised over both
     factors at once. The nuclear norm (L1 on Spectrum) is a product of two matrices, one of them in
-    closed form. Bridge penalties are reached by depth continuation from several lassos: of all
-    solvers this one finds the best local optima, for twenty times the work. Zeros are exact, and
-    every point is certified as by any other solver.
+    closed form. Bridge penalties are reached by depth continuation from several lassos: mostly
+    a better local optimum than other solvers find from twenty random starts, for about their work.
+    Zeros are exact, and every point is certified as by any other solver.
 
     "auto" takes it for the problems of :meth:`suits`.
 
@@ -116,6 +116,8 @@ class Factorised(Solver):
                 idle = 0 if _gains(evaluation, last) else idle + 1
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
+        except np.linalg.LinAlgError:  # beyond the precision of numbers
+            status = Status.STALLED
         if best.certificate.holds:
             status = Status.CONVERGED
         best.point.workspace = search.kernels if isinstance(search, GateSearch) else None

@@ -8,8 +8,6 @@ steps find the gates that are not zero, Newton's end the work at rounding.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.linalg import lapack
 from scipy.optimize import minimize, nnls
@@ -26,15 +24,6 @@ _HALVINGS = 40
 _ROUNDING = 1e-14
 # a relative gradient from which on no progress is rounding
 _NEARLY = 1e-9
-
-
-@dataclass(frozen=True, eq=False)
-class Projected:
-    """The gates' function at a point."""
-
-    value: float
-    gradient: np.ndarray
-    coefficients: np.ndarray | None = None
 
 
 def evaluate(store: Store, gates: Gates, v: np.ndarray) -> tuple[float, np.ndarray]:
@@ -98,7 +87,10 @@ def _nonnegative_minimum(hessian: np.ndarray, linear: np.ndarray) -> np.ndarray:
             break
         ridge *= 10
     right = -lapack.dtrtrs(factor, linear / scale, lower=1)[0]
-    return nnls(np.ascontiguousarray(factor.T), right, maxiter=30 * len(scale))[0] / scale
+    try:
+        return nnls(np.ascontiguousarray(factor.T), right, maxiter=30 * len(scale))[0] / scale
+    except RuntimeError as error:
+        raise np.linalg.LinAlgError("nonnegative least squares did not end") from error
 
 
 def _polish_gates(store: Store, gates: Gates, v: np.ndarray) -> np.ndarray:
