@@ -25,7 +25,7 @@ class Smooth(Method):
         strength = self.setting.strength
         penalty = gs.L1(strength) if self.depth == 2 else gs.Lq(strength, q=2 / self.depth)
         self.sparse = gs.nn.sparsify(
-            self.model, {"*": penalty}, total_steps=self.steps, keep=target
+            self.model, {"*": penalty}, total_steps=self.steps, keep=target, scale=None
         )
         return self.sparse.attach(self.setting.make(self.sparse.param_groups(lr=self.setting.lr)))
 
