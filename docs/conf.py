@@ -7,6 +7,8 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from torch import nn
+
 import gossamer
 
 DOCS = Path(__file__).parent
@@ -59,6 +61,8 @@ autosummary_context = {
         "get_metadata_routing",
         "set_output",
     ],
+    # PyTorch documents what every module has
+    "module_methods": [name for name in dir(nn.Module) if not name.startswith("_")],
 }
 autodoc_typehints = "signature"
 numpydoc_show_class_members = False

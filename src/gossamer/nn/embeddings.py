@@ -15,7 +15,7 @@ def flops_penalty(activations: Tensor, weights: Tensor | None = None) -> Tensor:
     with probability ``p_j^2`` for embeddings of one distribution. The mean of ``|a_j|`` stands
     for ``p_j``:
 
-        sum_j (weights_j * mean_i |a_ij|)^2
+    .. math:: \sum_j ( \omega_j \, \mathrm{mean}_i |a_{ij}| )^2
 
     Unlike L1, which counts non-zeros wherever they are, the squares make crowded dimensions
     expensive: at a given number of non-zeros the cost is least when they are spread evenly.
