@@ -39,12 +39,13 @@ def moreau_grad(
     Let f be the score of the target class, averaged over Gaussian noise on the input. The
     envelope and its gradient are
 
-        f_rho(x) = min_z  f(z) + |z - x|^2 / (2 rho),    g = (x - prox(x)) / rho,
+    .. math:: f_\rho(x) = \min_z f(z) + \tfrac{1}{2 \rho} \|z - x\|^2, \qquad
+              g = (x - \mathrm{prox}(x)) / \rho,
 
     where prox(x) is the minimiser. For convex f the gradient g changes by at most 1 / rho times
     the change of x: the map of a slightly moved input is nearly the same. It solves
 
-        min_g  f(x - rho g) / rho + |g|^2 / 2 + sparse(g),
+    .. math:: \min_g \; f(x - \rho g) / \rho + \tfrac12 \|g\|^2 + \Omega(g),
 
     whose last term is optional and sets entries, or groups of them, to exactly zero. This is
     strongly convex where f curves down by less than 1 / rho; the noise bounds that curvature.
