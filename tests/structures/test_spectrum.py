@@ -13,7 +13,6 @@ from gossamer.core.registry import PENALTIES
 from gossamer.testing import apply, check_penalty, instances
 from gossamer.testing.penalty_laws import CONVEX_PENALTY_LAWS, PENALTY_LAWS
 
-
 SHAPES = [x for x in instances(PENALTIES) if isinstance(x, UnitPenalty)]
 
 
