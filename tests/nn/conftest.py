@@ -1,4 +1,4 @@
-"""Networks in tests are small: one thread each is faster than several, and tests run side by side."""
+"""Networks in tests are small: one thread each is fastest, as tests run side by side."""
 
 import torch
 

@@ -50,7 +50,7 @@ class SmoothPenalty(Penalty):
 class Gates(SmoothPenalty):
     r"""A gate on every unit of several structures: an entry lives if all of its gates do.
 
-    .. math:: \min \; \tfrac{s}{k} \Big( |u|^2 + \sum_j |\gamma_j|^2 \Big)
+    .. math:: \min \; \tfrac{s}{k} ( |u|^2 + \sum_j |\gamma_j|^2 )
               \quad \text{over} \quad w_i = u_i \gamma_{1, g_1(i)} \gamma_{2, g_2(i)} \cdots,
 
     with k factors an entry. On ``(Channels(0), Channels(1))`` neurons and inputs of a layer are
@@ -98,7 +98,7 @@ class Overlaps(SmoothPenalty):
 
     .. math:: s \sum_g \lambda_g \|w_g\|_2
               \qquad \text{or} \qquad
-              s \, \min \Big\{ \sum_g \lambda_g \|v_g\|_2 : \sum_g v_g = w \Big\}
+              s \, \min \{ \sum_g \lambda_g \|v_g\|_2 : \sum_g v_g = w \}
 
     Zeros of the first are unions of groups, what the second leaves alive is.
 
