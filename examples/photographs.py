@@ -6,7 +6,6 @@ Nothing is downloaded and no data package is imported: only its files are read.
 from __future__ import annotations
 
 from math import sqrt
-from pathlib import Path
 
 import numpy as np
 import torch
