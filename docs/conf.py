@@ -71,7 +71,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": "/plot_",
-    "ignore_pattern": r"/(?!plot_)[^/]+\.py$",
+    "ignore_pattern": r"(^|/)(?!plot_)[^/]+\.py$",
     "capture_repr": (),
     "image_srcset": ["2x"],
     "abort_on_example_error": True,
