@@ -42,7 +42,7 @@ from torch.nn import functional
 import gossamer as gs
 from gossamer.nn.models import MobileNetV2
 from gossamer.nn.models.mobilenet import InvertedResidual
-from gossamer.report.plots.style import BLUE, FAINT, INK, MUTED, PAPER, SMALL, quiet
+from gossamer.report.plots.style import BLUE, FAINT, MUTED, PAPER, SMALL, quiet
 
 PICTURE = Path(__file__).resolve().parent.parent / "docs" / "_static" / "mobilenet_channels.svg"
 
@@ -325,8 +325,8 @@ def draw(before: list[int], after: list[int], file: Path = PICTURE) -> None:
     ax = figure.add_subplot()
     quiet(ax)
     places = np.arange(1, len(before) + 1)
-    ax.bar(places, before, width=0.7, color=FAINT)
-    ax.bar(places, after, width=0.7, color=BLUE)
+    ax.bar(places, before, width=0.7, color=FAINT, label="removed")
+    ax.bar(places, after, width=0.7, color=BLUE, label="left")
     for place, dense, left in zip(places, before, after, strict=True):
         ax.annotate(
             f"{left / dense:.0%}", (place, dense), (0, 2), textcoords="offset points",
@@ -335,8 +335,7 @@ def draw(before: list[int], after: list[int], file: Path = PICTURE) -> None:
     ax.set_xticks(places)
     ax.set_xlabel("block, from the image to the classes")
     ax.set_ylabel("channels inside")
-    ax.annotate("removed", (places[13], before[13]), (0, -14), textcoords="offset points",
-                ha="center", fontsize=SMALL, color=INK)  # fmt: skip
+    ax.legend(loc="upper left", frameon=False, fontsize=SMALL)
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "channels"}):
         figure.savefig(file, metadata={"Date": None})
 
