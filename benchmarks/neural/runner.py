@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -80,9 +81,12 @@ def tune(plan: Plan, tuning: Path) -> None:
     split = mnist(validation=True)
     for network in plan.networks:
         for method in plan.methods:
-            for optimiser, lr in RATES:
-                _try(network, method, Setting(optimiser, lr), split, tuning)
-            best = chosen(read(tuning), network, method)
+            first = [Setting(optimiser, lr) for optimiser, lr in RATES]
+            for setting in first:
+                _try(network, method, setting, split, tuning)
+            # of the first trials alone, so that an interrupted tuning goes on with the same ones
+            trials = [r for r in read(tuning) if Setting(**r["setting"]) in first]
+            best = chosen(trials, network, method)
             for other in neighbours(best, METHODS[method].has_strength):
                 _try(network, method, other, split, tuning)
 
@@ -99,14 +103,20 @@ def _try(network: str, method: str, setting: Setting, split: Split, tuning: Path
     known = {"network": network, "method": method, "setting": setting.as_dict()}
     if any(known.items() <= record.items() for record in read(tuning)):
         return
-    found = train(NETWORKS[network], method, TUNED_AT, 0, setting, split)
+    try:
+        found = train(NETWORKS[network], method, TUNED_AT, 0, setting, split)
+    except ValueError as error:  # the library refuses to go on from weights that are not finite
+        found = {"accuracy": 0.0, "loss": math.inf, "note": str(error)}
+    if not math.isfinite(found["loss"]):
+        found["loss"] = None  # diverged
     append(tuning, known | found)
     print(network, method, setting, f"{found['accuracy']:.2f} %", file=sys.stderr, flush=True)
 
 
 def chosen(trials: list[Record], network: str, method: str) -> Setting:
     """The setting of the lowest validation loss, which is less noisy than the accuracy."""
-    tried = [r for r in trials if (r["network"], r["method"]) == (network, method)]
+    mine = [r for r in trials if (r["network"], r["method"]) == (network, method)]
+    tried = [r for r in mine if r["loss"] is not None]
     if not tried:
         return Setting()
     return Setting(**min(tried, key=lambda record: record["loss"])["setting"])

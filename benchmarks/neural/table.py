@@ -11,7 +11,7 @@ from benchmarks.neural.training import METHODS, NETWORKS
 
 Record = dict[str, Any]
 SMOOTH = ("depth-2", "depth-3", "depth-4")
-PRUNING = ("gradual", "one-shot")
+RIVAL = "gradual"
 
 
 def networks(records: Iterable[Record]) -> list[str]:
@@ -65,28 +65,29 @@ def curves(records: list[Record], network: str) -> str:
     return "\n".join(lines)
 
 
-def margin(records: list[Record], network: str) -> str:
-    """The best smooth form against the best magnitude pruning, sparsity by sparsity."""
-    found = accuracies(records, network)
-    lines = []
-    for keep in sorted({keep for _, keep in found}, reverse=True):
-        ours = _best(found, SMOOTH, keep)
-        theirs = _best(found, PRUNING, keep)
-        if not ours or not theirs:
-            continue
-        (name, mean, error), (_, other, other_error) = ours, theirs
-        both = (error**2 + other_error**2) ** 0.5
-        lines.append(f"{sparsity(keep)}: {mean - other:+.2f} ± {both:.2f} ({name})")
-    if not lines:
-        return ""
-    return "Best smooth form over best magnitude pruning, in points: " + "; ".join(lines) + "."
-
-
-def _best(
-    found: dict[tuple[str, float], list[float]], methods: tuple[str, ...], keep: float
-) -> tuple[str, float, float] | None:
-    there = [(m, *mean_error(found[m, keep])) for m in methods if (m, keep) in found]
-    return max(there, key=lambda entry: entry[1], default=None)
+def margins(records: list[Record], network: str) -> str:
+    """Every smooth form against gradual pruning, seed by seed."""
+    by_seed = {
+        (r["method"], r["keep"], r["seed"]): r["accuracy"]
+        for r in records
+        if r["network"] == network
+    }
+    keeps = sorted({keep for _, keep, _ in by_seed}, reverse=True)
+    lines = [row(["over gradual pruning", *map(sparsity, keeps)])]
+    lines.append(row(["---", *["--:"] * len(keeps)]))
+    for method in SMOOTH:
+        cells = []
+        for keep in keeps:
+            pairs = [
+                (accuracy, by_seed[RIVAL, keep, seed])
+                for (name, share, seed), accuracy in by_seed.items()
+                if (name, share) == (method, keep) and (RIVAL, keep, seed) in by_seed
+            ]
+            mean, error = mean_error([ours - theirs for ours, theirs in pairs]) if pairs else (0, 0)
+            cells.append(f"{mean:+.2f} ± {error:.2f}" if pairs else "")
+        if any(cells):
+            lines.append(row([METHODS[method].title, *cells]))
+    return "\n".join(lines) if len(lines) > 2 else ""
 
 
 def settings(trials: list[Record], network: str) -> str:
@@ -109,7 +110,9 @@ def report(records: list[Record], trials: list[Record], pictures: list[str]) -> 
     parts = []
     for number, network in enumerate(networks(records)):
         mine = [record for record in records if record["network"] == network]
-        seeds, sizes = len({r["seed"] for r in mine}), {r["size"] for r in mine}
+        counts = [len(values) for values in accuracies(mine, network).values()]
+        seeds = f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else f"{max(counts)}"
+        sizes = {r["size"] for r in mine}
         steps = ", ".join(f"{n:,}" for n in sorted({r["steps"] for r in mine}))
         parts.append(f"### {NETWORKS[network].title}")
         if pictures:
@@ -118,5 +121,5 @@ def report(records: list[Record], trials: list[Record], pictures: list[str]) -> 
             f"Test accuracy in per cent, mean and standard error of {seeds} seeds; "
             f"{sizes.pop():,} weights, {steps} steps."
         )
-        parts += [curves(records, network), margin(records, network), settings(trials, network)]
+        parts += [curves(records, network), margins(records, network), settings(trials, network)]
     return "\n\n".join(part for part in parts if part)
