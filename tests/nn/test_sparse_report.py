@@ -126,7 +126,7 @@ def test_a_report_is_a_table_and_plain_numbers():
         "weight", "units", "alive", "sparsity", "penalty", "imbalance", "distance",
     ]  # fmt: skip
     assert [line.split()[0] for line in lines[1:3]] == ["0.weight", "1.weight"]
-    assert lines[3] == f"sparsity {shown.sparsity:.2%} at 1 times the strength"
+    assert lines[3] == f"{shown.sparsity:.2%} of all units are zero at 1 times the strength"
     assert len({len(line) for line in lines[:3]}) == 1
     assert "distance" not in str(sparse.report())
     plain = shown.to_dict()

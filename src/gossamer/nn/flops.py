@@ -71,7 +71,8 @@ def uses(model: nn.Module, example_inputs: Tensor | Sequence[Any]) -> dict[str, 
     """How often an entry of each layer's weight is multiplied, for ``sparsify(costs=...)``.
 
     With these costs a budget of ``keep=0.3`` is one of multiplications, not of parameters: an
-    entry of an early filter is used at every pixel.
+    entry of an early filter is used at every pixel. Of attention, its projections share all that
+    it multiplies; recurrent layers and embeddings are not there.
 
     Examples
     --------
@@ -83,7 +84,18 @@ def uses(model: nn.Module, example_inputs: Tensor | Sequence[Any]) -> dict[str, 
     modules = dict(model.named_modules())
     found = {}
     for name, macs in count_macs(model, example_inputs).items():
-        weight = getattr(modules[name], "weight", None)
-        if isinstance(weight, Tensor):
-            found[f"{name}.weight" if name else "weight"] = macs / weight.numel()
+        module, prefix = modules[name], f"{name}." if name else ""
+        is_attention = isinstance(module, nn.MultiheadAttention)
+        names = ["in_proj_weight", "out_proj.weight"] if is_attention else ["weight"]
+        weights = {prefix + part: weight for part in names if (weight := _weight(module, part))}
+        entries = sum(weights.values())
+        found.update(dict.fromkeys(weights, macs / entries if entries else 0.0))
     return found
+
+
+def _weight(module: nn.Module, name: str) -> int:
+    """Entries of a weight below ``module``; none where there is none."""
+    value: Any = module
+    for part in name.split("."):
+        value = getattr(value, part, None)
+    return value.numel() if isinstance(value, Tensor) else 0

@@ -79,7 +79,9 @@ class Report:
             line = f"{row.name:<{width}}  {row.units:>9,}  {row.alive:>9,}  {row.sparsity:>8.2%}"
             line += f"  {row.penalty:>9.3g}  {row.imbalance:>9.1e}"
             lines.append(line + ("" if row.distance is None else f"  {row.distance:>9.1e}"))
-        lines.append(f"sparsity {self.sparsity:.2%} at {self.strength:.3g} times the strength")
+        lines.append(
+            f"{self.sparsity:.2%} of all units are zero at {self.strength:.3g} times the strength"
+        )
         return "\n".join(lines)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -10,9 +9,11 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from gossamer.core.validation import finite_number
 from gossamer.nn import decay_guard
+from gossamer.nn.attachment import hooks, refuse_maximising
 from gossamer.nn.controller import Target
 from gossamer.nn.factorised import FactorisedWeight, whole
 from gossamer.nn.finalise import Finalised, finalise
@@ -111,8 +112,8 @@ class Sparse:
         Raises
         ------
         ValueError
-            For optimisers that evaluate the loss themselves (LBFGS), those without the factors,
-            and those with decoupled weight decay on them.
+            For optimisers that need the value of the loss (LBFGS) or maximise it, those without
+            the factors, and those with decoupled weight decay on them.
 
         Examples
         --------
@@ -125,7 +126,7 @@ class Sparse:
         if self._hooks:
             raise ValueError("an optimiser is attached already.")
         if isinstance(optimiser, torch.optim.LBFGS):
-            raise ValueError("LBFGS evaluates the loss itself: put sparse.penalty() into it.")
+            raise ValueError("LBFGS needs the value of the loss: put sparse.penalty() into it.")
         known = {id(factor) for factor in self.factors()}
         held = {id(p) for group in optimiser.param_groups for p in group["params"]}
         if not known <= held:
@@ -134,21 +135,8 @@ class Sparse:
                 "sparse.param_groups() or model.parameters()."
             )
         decay_guard.refuse_decoupled(optimiser, known)
-        owner = weakref.ref(self)
-
-        def before(*_: Any) -> None:
-            if (sparse := owner()) is not None:
-                for weight in sparse.weights:
-                    weight.add_ridge_gradient_(sparse.strength)
-
-        def after(*_: Any) -> None:
-            if (sparse := owner()) is not None and sparse.weights:
-                sparse.step()
-
-        self._hooks = [
-            optimiser.register_step_pre_hook(before),
-            optimiser.register_step_post_hook(after),
-        ]
+        refuse_maximising(optimiser)
+        self._hooks = hooks(self, optimiser)
         return optimiser
 
     def param_groups(
@@ -285,6 +273,7 @@ class Sparse:
         >>> type(snapshot.weight).__name__
         'Parameter'
         """
+        copy = copy.module if isinstance(copy, AveragedModel) else copy
         modules = dict(zip(self.model.modules(), copy.modules(), strict=True))
         weights = [weight.moved(modules) for weight in self.weights]
         target = deepcopy(self.target)

@@ -54,7 +54,8 @@ class Gates(SmoothPenalty):
               \quad \text{over} \quad w_i = u_i \gamma_{1, g_1(i)} \gamma_{2, g_2(i)} \cdots,
 
     with k factors an entry. On ``(Channels(0), Channels(1))`` neurons and inputs of a layer are
-    selected at once; on nested structures branches take their leaves along.
+    selected at once; on nested structures branches take their leaves along. A budget of a network
+    (``keep``) counts and cuts single entries.
 
     Parameters
     ----------
@@ -100,7 +101,8 @@ class Overlaps(SmoothPenalty):
               \qquad \text{or} \qquad
               s \, \min \{ \sum_g \lambda_g \|v_g\|_2 : \sum_g v_g = w \}
 
-    Zeros of the first are unions of groups, what the second leaves alive is.
+    Zeros of the first are unions of groups, what the second leaves alive is. The groups of the
+    latent norm cover all entries. A budget of a network (``keep``) counts and cuts single entries.
 
     Parameters
     ----------
