@@ -185,8 +185,12 @@ def test_what_cannot_be_attached_is_refused():
         sparse.penalty()
     with torch.no_grad():
         assert sparse.penalty() > 0
-    with pytest.raises(ValueError, match="attached already"):
-        sparse.attach(optimiser)
+    other = torch.optim.Adam(model.parameters())
+    assert sparse.attach(other) is other  # and the first one is let go
+    optimiser.step()
+    assert sparse.steps == 0
+    other.step()
+    assert sparse.steps == 1
     # what has no gradient is skipped, as the optimiser does
     before = model[0].weight.detach()
     optimiser.step()

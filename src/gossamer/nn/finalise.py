@@ -53,7 +53,7 @@ class Finalised:
     def __str__(self) -> str:
         width = max(map(len, self.units))
         lines = [
-            f"{name:<{width}}  {alive:>9,} of {count:>9,} units kept"
+            f"{name:<{width}}  {alive:>9,} of {count:>9,} units kept{'' if alive else ': all zero'}"
             for name, (alive, count) in self.units.items()
         ]
         moved = "" if self.change is None else f", outputs moved by {self.change:.1e}"

@@ -107,7 +107,7 @@ class Sparse:
 
         Returns
         -------
-        optimiser, for chaining
+        optimiser, for chaining; one that was attached before is let go
 
         Raises
         ------
@@ -123,8 +123,6 @@ class Sparse:
         >>> optimiser = sparse.attach(torch.optim.AdamW(sparse.param_groups(lr=0.1)))
         """
         self._refuse_finalised()
-        if self._hooks:
-            raise ValueError("an optimiser is attached already.")
         if isinstance(optimiser, torch.optim.LBFGS):
             raise ValueError("LBFGS needs the value of the loss: put sparse.penalty() into it.")
         known = {id(factor) for factor in self.factors()}
@@ -136,8 +134,15 @@ class Sparse:
             )
         decay_guard.refuse_decoupled(optimiser, known)
         refuse_maximising(optimiser)
+        self.detach()
         self._hooks = hooks(self, optimiser)
         return optimiser
+
+    def detach(self) -> None:
+        """Take penalty and step back from the optimiser that has them."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
 
     def param_groups(
         self, *, weight_decay: float = 0.0, factor_lr: float | None = None, **options: Any
@@ -214,8 +219,7 @@ class Sparse:
             loss=loss, strength=self.strength, inputs=inputs, max_change=max_change, refit=refit,
         )  # fmt: skip
         self._release()
-        for hook in self._hooks:
-            hook.remove()
+        self.detach()
         self.weights = []
         return done
 
