@@ -316,6 +316,7 @@ def test_the_guard_leaves_with_finalise_and_with_its_owner():
     optimiser = torch.optim.AdamW(model.parameters(), weight_decay=0.1)
     from torch.optim.optimizer import _global_optimizer_pre_hooks
 
+    gc.collect()  # what earlier tests left
     hooks = len(_global_optimizer_pre_hooks)
     del sparse
     gc.collect()
