@@ -233,7 +233,7 @@ def test_penalties_without_a_smooth_form_name_the_way_they_have(penalty):
     [
         ({"keep": 0.1}, ValueError, "total_steps is needed"),
         ({"schedule": "cosine"}, ValueError, "total_steps is needed"),
-        ({"total_steps": 0}, ValueError, "total_steps must be >= 1"),
+        ({"total_steps": 0}, ValueError, "total_steps must be an integer >= 1"),
         ({"keep": 1.5, "total_steps": 10}, ValueError, r"in \(0, 1\], got 1.5"),
         ({"keep": True, "total_steps": 10}, (TypeError, ValueError), "keep"),
         ({"keep": "90%", "total_steps": 10}, (TypeError, ValueError), "keep"),

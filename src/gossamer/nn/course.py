@@ -32,12 +32,17 @@ class Course:
             raise ValueError("total_steps is needed: after how many steps the schedule is over.")
         if total_steps is not None and not (isinstance(total_steps, Integral) and total_steps > 0):
             raise ValueError(f"total_steps must be an integer >= 1, got {total_steps!r}.")
-        self._total, self.steps = total_steps, 0
+        self.total_steps, self.steps = total_steps, 0
+
+    @property
+    def progress(self) -> float:
+        """Share of the steps taken, 1 where no number was given."""
+        return 1.0 if self.total_steps is None else min(1.0, self.steps / self.total_steps)
 
     @property
     def share(self) -> float:
         """What the schedule says now."""
-        progress = 1.0 if self._total is None else min(1.0, self.steps / self._total)
+        progress = self.progress
         share = float(self._schedule(progress))
         if not (isfinite(share) and share >= 0):
             raise ValueError(f"schedule({progress:g}) must be a finite number >= 0, got {share!r}.")

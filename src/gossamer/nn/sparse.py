@@ -11,15 +11,14 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from gossamer.core.validation import finite_number
 from gossamer.nn import decay_guard
 from gossamer.nn.attachment import hooks, refuse_maximising
 from gossamer.nn.controller import Target
+from gossamer.nn.course import Course
 from gossamer.nn.factorised import FactorisedWeight, whole
 from gossamer.nn.finalise import Finalised, finalise
 from gossamer.nn.report import Report, report
 from gossamer.nn.scales import gradient_scales
-from gossamer.nn.schedules import Schedule
 
 
 @dataclass(frozen=True)
@@ -46,28 +45,31 @@ class Sparse:
 
     model: nn.Module
     weights: list[FactorisedWeight]
-    schedule: Schedule
-    total_steps: int | None = None
+    course: Course
     target: Target | None = None
     history: list[Moment] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.steps, self.base = 0, 1.0
+        self.base = 1.0
         self._hooks: list[Any] = []
         self._release = decay_guard.guard(self, Sparse.factors)
 
     # -- training ----------------------------------------------------------------------------------
     @property
+    def steps(self) -> int:
+        """Steps of training that have passed."""
+        return self.course.steps
+
+    @property
     def progress(self) -> float:
         """Share of the training that has passed, 1 where no length was given."""
-        return 1.0 if self.total_steps is None else min(1.0, self.steps / self.total_steps)
+        return self.course.progress
 
     @property
     def strength(self) -> float:
         settled = self.target is not None and self.progress >= self.target.until
         share = self.target.settle if self.target is not None and settled else 1.0
-        course = finite_number(self.schedule(self.progress), "the value of schedule", 0.0)
-        return share * self.base * course
+        return share * self.base * self.course.share
 
     def factors(self) -> Iterator[nn.Parameter]:
         """The trained factors of all weights."""
@@ -90,7 +92,7 @@ class Sparse:
     def step(self) -> None:
         """To be called after every step of the optimiser: moves schedule and controller on."""
         self._refuse_finalised()
-        self.steps += 1
+        self.course.steps += 1
         target = self.target
         if target is None or (self.steps % target.every and self.progress < 1):
             return
@@ -242,7 +244,7 @@ class Sparse:
                 f"state_dict is of the weights {sorted(state['scales'])}, but these are "
                 f"{sorted(weight.name for weight in self.weights)}: sparsify with the same rules."
             )
-        self.steps, self.base = int(state["steps"]), float(state["base"])
+        self.course.steps, self.base = int(state["steps"]), float(state["base"])
         for weight in self.weights:
             weight.scale = float(state["scales"][weight.name])
 
@@ -281,6 +283,6 @@ class Sparse:
         modules = dict(zip(self.model.modules(), copy.modules(), strict=True))
         weights = [weight.moved(modules) for weight in self.weights]
         target = deepcopy(self.target)
-        other = Sparse(copy, weights, self.schedule, self.total_steps, target, [*self.history])
-        other.steps, other.base = self.steps, self.base
+        other = Sparse(copy, weights, deepcopy(self.course), target, [*self.history])
+        other.base = self.base
         return other

@@ -9,10 +9,11 @@ from torch import nn
 from gossamer.core.penalty import Penalty
 from gossamer.core.validation import finite_number
 from gossamer.nn.controller import Target
+from gossamer.nn.course import Course
 from gossamer.nn.factorised import FactorisedWeight, factorise_
 from gossamer.nn.rules import Key, Match, match
 from gossamer.nn.scales import layer_scales
-from gossamer.nn.schedules import Schedule, schedule_of
+from gossamer.nn.schedules import Schedule
 from gossamer.nn.sparse import Sparse
 
 
@@ -102,14 +103,12 @@ def sparsify(
     >>> int((model.weight != 0).sum())
     1
     """
-    if total_steps is not None and total_steps < 1:
-        raise ValueError(f"total_steps must be >= 1, got {total_steps}.")
     if spread is not None:
         finite_number(spread, "spread", 0.0)
     target = keep if keep is None or isinstance(keep, Target) else Target(keep)
-    if total_steps is None and (target is not None or schedule != "constant"):
+    course = Course(schedule, total_steps)
+    if total_steps is None and target is not None:
         raise ValueError("total_steps is needed: how many calls of sparse.step() there will be.")
-    course = schedule_of(schedule)
     _check_costs(model, costs or {})
     weights = [_smooth(found, form, costs or {}) for found in match(model, rules)]
     if target is not None:
@@ -118,7 +117,7 @@ def sparsify(
     for weight, share in zip(weights, layer_scales(kind, weights), strict=True):
         weight.scale = share
         factorise_(weight, spread)
-    return Sparse(model, weights, course, total_steps, target)
+    return Sparse(model, weights, course, target)
 
 
 def _smooth(found: Match, form: str, costs: Mapping[str, float]) -> FactorisedWeight:

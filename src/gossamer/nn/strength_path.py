@@ -136,7 +136,7 @@ def path(
     found = Path()
     try:
         for strength in ordered:
-            sparse.base, sparse.steps = strength, 0
+            sparse.base, sparse.course.steps = strength, 0
             train(sparse)
             found.points.append(_point(sparse, strength, evaluate, finalise))
             if on_point is not None:
