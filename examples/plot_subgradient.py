@@ -60,12 +60,12 @@ print(f"      exact: {(best.coef == 0).sum():2d} zeros")
 # Where the optimum is zero the subgradient only changes sign: at zero, automatic differentiation
 # says 0, and next to it plus or minus the strength, so that each step jumps across.
 idle = int(np.flatnonzero(best.coef == 0)[0])
-figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.4), layout="constrained")
+figure, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
 steps = np.arange(40)
-left.plot(steps, paths[False][-40:, idle], color=RED, lw=1, marker=".", label="subgradient")
-left.plot(steps, paths[True][-40:, idle], color=BLUE, label="proximal")
-quiet(left).set(xlabel="last 40 steps", ylabel="weight", title="a weight whose optimum is 0")
-left.legend(frameon=False, fontsize=8)
+ax.plot(steps, paths[False][-40:, idle], color=RED, lw=1, marker=".", label="subgradient")
+ax.plot(steps, paths[True][-40:, idle], color=BLUE, label="proximal")
+quiet(ax).set(xlabel="last 40 steps", ylabel="weight", title="a weight whose optimum is 0")
+ax.legend(frameon=False, fontsize=8)
 
 # %%
 # More penalty, larger weights
@@ -80,17 +80,18 @@ norms = {
     "subgradient, lr 0.01": [np.abs(train(s, False, lr=0.01)[-1]).sum() for s in strengths],
     "proximal, lr 0.1": [np.abs(train(s, True)[-1]).sum() for s in strengths],
 }
+figure, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
 for colour, style, (name, values) in zip(
     (RED, RED, BLUE), ("-", "--", "-"), norms.items(), strict=True
 ):
-    right.loglog(strengths / strongest, np.maximum(values, 1e-4), style, color=colour, label=name)
-right.axvline(1.0, color=FAINT, lw=1, zorder=1)
-quiet(right).set(
+    ax.loglog(strengths / strongest, np.maximum(values, 1e-4), style, color=colour, label=name)
+ax.axvline(1.0, color=FAINT, lw=1, zorder=1)
+quiet(ax).set(
     xlabel="strength, as a share of the one that makes all zero",
     ylabel="L1 norm of the weights",
     title="more penalty, larger weights",
 )
-right.legend(frameon=False, fontsize=8)
+ax.legend(frameon=False, fontsize=8)
 
 # %%
 # Adaptive optimisers do not help
