@@ -87,9 +87,7 @@ for colour, style, (name, values) in zip(
     ax.loglog(strengths / strongest, np.maximum(values, 1e-4), style, color=colour, label=name)
 at = np.searchsorted(strengths, 0.999 * strongest)
 for name, values in norms.items():
-    print(
-        f"{name:>20}: L1 norm {values[at]:.2f} where all is to be zero, {values[-1]:.2f} at 100 times"
-    )
+    print(f"{name:>20}: norm {values[at]:.2f} where all should be zero, {values[-1]:.2f} at 100x")
 ax.axvline(1.0, color=FAINT, lw=1, zorder=1)
 quiet(ax).set(
     xlabel="strength, as a share of the one that makes all zero",
