@@ -36,16 +36,16 @@ def _where(condition, yes, no):  # type: ignore[no-untyped-def]
 _SCALAR_NUMPY = namespace("scalar_numpy", np, where=_where)
 
 
-def bind(kernel: Callable, **formulas: Callable) -> Callable:
+def bind(kernel: Callable, **formulas: Callable | int) -> Callable:
     """``kernel`` compiled with its global names bound to ``formulas``.
 
     Parameters
     ----------
     kernel : function
         Plain loops over arrays, which numba can compile.
-    **formulas : functions
-        Each replaces the global of that name in the kernel. Formulas may use each other's names,
-        and call plain functions of their own module.
+    **formulas : functions or whole numbers
+        Each replaces the global of that name in the kernel and in the other formulas. Formulas
+        may also call plain functions of their own module. Numbers are constants to the compiler.
 
     Returns
     -------
@@ -63,22 +63,26 @@ def bind(kernel: Callable, **formulas: Callable) -> Callable:
     5.0
     """
     for name, formula in formulas.items():
-        if not isinstance(formula, FunctionType):
-            raise TypeError(f"formula {name} must be a plain Python function, got {formula!r}.")
+        if not isinstance(formula, FunctionType | int):
+            raise TypeError(
+                f"formula {name} must be a plain Python function or an int, got {formula!r}."
+            )
     return _bind(kernel, tuple(sorted(formulas.items())))
 
 
 @cache
-def _bind(kernel: FunctionType, formulas: tuple[tuple[str, FunctionType], ...]) -> Callable:
-    bound: dict[str, Any] = {}
+def _bind(kernel: FunctionType, formulas: tuple[tuple[str, Any], ...]) -> Callable:
+    bound: dict[str, Any] = {name: value for name, value in formulas if isinstance(value, int)}
+    functions = [(name, value) for name, value in formulas if name not in bound]
     # formulas may call each other: those without further needs first
     for name, formula in sorted(
-        formulas, key=lambda f: len(_names(f[1].__code__) & dict(formulas).keys())
+        functions, key=lambda f: len(_names(f[1].__code__) & dict(functions).keys())
     ):
         bound[name] = _compiled(formula, bound)
     copy = rebind(kernel, bound, _SCALAR_NUMPY)
     digest = hashlib.sha256()
-    for function in (kernel, *(formula for _, formula in formulas)):
+    digest.update(repr([pair for pair in formulas if isinstance(pair[1], int)]).encode())
+    for function in (kernel, *(formula for _, formula in functions)):
         _digest(function, digest, set())
     copy.__qualname__ = f"{kernel.__name__}_{digest.hexdigest()[:16]}"
     return _compile(copy)
@@ -155,7 +159,7 @@ def _digest(function: FunctionType, digest: Any, seen: set[int]) -> None:
         digest.update(repr(cell.cell_contents).encode())
     for name in sorted(_names(function.__code__)):
         value = function.__globals__.get(name)
-        value = getattr(value, "py_func", value)
+        value = getattr(value, "py_func", getattr(value, "_defn", value))  # numba's own wrappers
         if isinstance(value, FunctionType):
             _digest(value, digest, seen)
         elif isinstance(value, np.ndarray | np.generic):

@@ -1,0 +1,118 @@
+"""What the functions of ``vectors`` are made of, as instructions of LLVM."""
+
+# mypy: disable-error-code="no-untyped-def,no-any-return"
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba.core import cgutils
+
+_FLOAT, _WHOLE, _INDEX = ir.FloatType(), ir.IntType(32), ir.IntType(64)
+
+
+def vector_type(lanes, element=_FLOAT):
+    return ir.VectorType(element, lanes)
+
+
+def vectors_type(count, lanes):
+    return ir.ArrayType(vector_type(lanes), count)
+
+
+def each(builder, vectors):
+    """The single vectors of a value of type ``vectors_type``."""
+    return [builder.extract_value(vectors, i) for i in range(vectors.type.count)]
+
+
+def joined(builder, vectors):
+    """The opposite of :func:`each`."""
+    made = ir.Constant(ir.ArrayType(vectors[0].type, len(vectors)), ir.Undefined)
+    for i, vector in enumerate(vectors):
+        made = builder.insert_value(made, vector, i)
+    return made
+
+
+def stepped(builder, pointer, pitch, count):
+    """``count`` pointers, ``pitch`` elements apart."""
+    pointers = [pointer]
+    while len(pointers) < count:
+        pointers.append(builder.gep(pointers[-1], [pitch]))
+    return pointers
+
+
+def spread_scalar(builder, scalar, lanes):
+    """A number in all lanes."""
+    kind = vector_type(lanes, scalar.type)
+    empty = ir.Constant(kind, ir.Undefined)
+    first = builder.insert_element(empty, scalar, ir.Constant(_WHOLE, 0))
+    return builder.shuffle_vector(first, empty, _lanes([0] * lanes))
+
+
+def read_scalar(builder, pointer, offset):
+    """The stored value at ``pointer[offset]`` as float32."""
+    if offset:
+        pointer = builder.gep(pointer, [ir.Constant(_INDEX, offset)])
+    return _as_float(builder, builder.load(pointer), _FLOAT, _WHOLE)
+
+
+def read_vector(builder, pointer, offset, lanes):
+    """The stored values ``pointer[offset : offset + lanes]`` as float32."""
+    if offset:
+        pointer = builder.gep(pointer, [ir.Constant(_INDEX, offset)])
+    element = pointer.type.pointee
+    address = builder.bitcast(pointer, vector_type(lanes, element).as_pointer())
+    read = builder.load(address, align=_bytes(element))
+    return _as_float(builder, read, vector_type(lanes), vector_type(lanes, _WHOLE))
+
+
+def write_vector(builder, vector, pointer, offset):
+    """Store a vector, which need not be aligned, at ``pointer[offset:]``."""
+    if offset:
+        pointer = builder.gep(pointer, [ir.Constant(_INDEX, offset)])
+    builder.store(vector, builder.bitcast(pointer, vector.type.as_pointer()), align=4)
+
+
+def fused(builder, a, b, c):
+    """``a * b + c``, rounded once."""
+    name = f"llvm.fma.v{a.type.count}f32"
+    kind = ir.FunctionType(a.type, [a.type] * 3)
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [a, b, c])
+
+
+def clamped(builder, vector, low, high):
+    """Comparisons with NaN are false: it stays."""
+    vector = builder.select(builder.fcmp_ordered("<", vector, low), low, vector)
+    return builder.select(builder.fcmp_ordered(">", vector, high), high, vector)
+
+
+def transposed_vectors(builder, vectors):
+    """n vectors of n lanes, rows and columns swapped, in log2(n) rounds of shuffles."""
+    lanes = len(vectors)
+    # each round makes vector i of what vectors j and j + n/2 hold in turn: a perfect shuffle of all
+    low = [i // 2 + (i % 2) * lanes for i in range(lanes)]
+    high = [half + lanes // 2 for half in low]
+    for _ in range(lanes.bit_length() - 1):
+        vectors = [
+            builder.shuffle_vector(vectors[j], vectors[j + lanes // 2], _lanes(order))
+            for j in range(lanes // 2)
+            for order in (low, high)
+        ]
+    return vectors
+
+
+def _as_float(builder, read, floats, wholes):
+    """What the narrow storage means: see ``vectors``."""
+    element = getattr(read.type, "element", read.type)
+    if element == _FLOAT:
+        return read
+    if element.width == 8:
+        return builder.sitofp(read, floats)
+    upper = ir.Constant(wholes, 16 if wholes == _WHOLE else [16] * wholes.count)
+    return builder.bitcast(builder.shl(builder.zext(read, wholes), upper), floats)
+
+
+def _bytes(element):
+    return 4 if element == _FLOAT else element.width // 8
+
+
+def _lanes(order):
+    return ir.Constant(vector_type(len(order), _WHOLE), order)

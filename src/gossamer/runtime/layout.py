@@ -1,0 +1,95 @@
+"""Layout: a sparse weight as compact arrays, and the products that run on it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from gossamer.core.registry import Registry
+from gossamer.runtime.planning import run_plan
+from gossamer.runtime.product import BOUNDLESS, Bounds, Product
+
+LAYOUTS: Registry[Layout] = Registry("layout", "gossamer.runtime.layouts")
+
+
+@dataclass(frozen=True, eq=False)
+class Layout(ABC):
+    """A weight W (rows, inputs) stored for fast products ``y = x W'``.
+
+    Subclasses are frozen dataclasses, one file each: their fields are arrays and whole numbers, and
+    these are what is saved. ``build`` makes one from a dense weight, ``products`` names the kernels
+    that can multiply with it.
+    """
+
+    name: ClassVar[str]
+    rows: int
+    inputs: int
+
+    @classmethod
+    @abstractmethod
+    def build(cls, weight: np.ndarray, **options: Any) -> Self:
+        """The layout of a dense weight (rows, inputs), float32.
+
+        Raises
+        ------
+        ValueError
+            Where the zeros of the weight do not have this layout's pattern.
+        """
+
+    @abstractmethod
+    def dense(self) -> np.ndarray:
+        """The weight (rows, inputs), float32, as it was given to :meth:`build`."""
+
+    @abstractmethod
+    def products(self) -> Sequence[Product]:
+        """The kernels that can multiply with it, at least one of them for any number of samples."""
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Its arrays by name, as they are saved."""
+        return {n: value for n, value in self._fields().items() if isinstance(value, np.ndarray)}
+
+    def numbers(self) -> dict[str, int]:
+        """Its other fields by name: plain data."""
+        arrays = self.arrays()
+        return {name: value for name, value in self._fields().items() if name not in arrays}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory, and of a file."""
+        return sum(array.nbytes for array in self.arrays().values())
+
+    def matmul(
+        self,
+        x: np.ndarray,
+        bias: np.ndarray | None = None,
+        bounds: Bounds = BOUNDLESS,
+        *,
+        out: np.ndarray | None = None,
+        threads: int = 1,
+    ) -> np.ndarray:
+        """``y = clip(x W' + bias)``: x (samples, inputs) to y (samples, rows), both float32.
+
+        Parameters
+        ----------
+        x : (samples, inputs) array, C-contiguous
+        bias : (rows,) array, optional
+        bounds : Bounds
+            Of the results: ``Bounds(low=0)`` is the ReLU. NaN stays NaN.
+        out : (samples, rows) array, C-contiguous, optional
+            Where to write.
+        threads : int
+            How many may share the work.
+        """
+        if x.ndim != 2 or x.shape[1] != self.inputs:
+            raise ValueError(f"x must have shape (samples, {self.inputs}), got {x.shape}.")
+        y = np.empty((len(x), self.rows), np.float32) if out is None else out
+        bias = np.zeros(self.rows, np.float32) if bias is None else bias
+        run_plan(self, x.reshape(-1), bias, bounds, y.reshape(-1), len(x), threads)
+        return y
+
+    def _fields(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -1,0 +1,45 @@
+"""CSR: any pattern of zeros, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from gossamer.runtime.layout import LAYOUTS, Layout
+from gossamer.runtime.product import Product, narrow
+from gossamer.runtime.strip_products import block_arrays, dense_of_blocks, strip_products
+
+
+@LAYOUTS.register
+@dataclass(frozen=True, eq=False)
+class CSR(Layout):
+    """Compressed sparse rows: each row's non-zero values and their columns, as narrow indices.
+
+    Examples
+    --------
+    >>> weight = np.array([[0.0, 2.0, 0.0], [1.0, 0.0, 3.0]], np.float32)
+    >>> layout = CSR.build(weight)
+    >>> layout.columns, layout.matmul(np.ones((1, 3), np.float32))
+    (array([1, 0, 2], dtype=uint16), array([[2., 4.]], dtype=float32))
+    """
+
+    name: ClassVar[str] = "csr"
+    values: np.ndarray
+    columns: np.ndarray
+    starts: np.ndarray
+
+    @classmethod
+    def build(cls, weight: np.ndarray, **options: Any) -> Self:
+        rows, inputs = weight.shape
+        values, columns, starts = block_arrays(weight, 1, 1)
+        return cls(rows, inputs, values, narrow(columns, inputs), narrow(starts, values.size + 1))
+
+    def dense(self) -> np.ndarray:
+        shape = self.rows, self.inputs
+        return dense_of_blocks(self.values, self.columns, self.starts, shape)
+
+    def products(self) -> Sequence[Product]:
+        return strip_products()

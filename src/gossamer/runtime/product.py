@@ -1,0 +1,60 @@
+"""Product: one kernel that multiplies a layout with samples, and what it has to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Results below ``low`` become ``low``, above ``high`` become ``high``."""
+
+    low: float = -inf
+    high: float = inf
+
+
+BOUNDLESS = Bounds()
+
+
+@dataclass(frozen=True)
+class Product:
+    """A kernel for products of a layout with ``samples``.
+
+    Parameters
+    ----------
+    name : str
+        Under which its speed on this machine is remembered.
+    step : int
+        Samples that it takes at a time.
+    whole : bool
+        Whether the number of samples must be a multiple of ``step``. If not, the last ones take as
+        long as ``step`` of them would.
+    run : (layout, x, bias, low, high, y, first, last, top, bottom) -> None
+        Computes samples [first, last) of rows [top, bottom): flat arrays, x (samples, inputs), y
+        (samples, rows). Leaves the interpreter's lock, so that threads share the rows or samples.
+    work : (layout, steps) -> {what: amount}
+        How often it does what takes time, in ``steps`` steps: the cost model finds out on this
+        machine how long each takes.
+    """
+
+    name: str
+    step: int
+    run: Callable[..., None]
+    work: Callable[[Any, int], Mapping[str, float]]
+    whole: bool = False
+
+    def steps(self, samples: int) -> int:
+        """Steps for so many samples."""
+        return samples // self.step if self.whole else -(-samples // self.step)
+
+
+def narrow(indices: np.ndarray, most: int) -> np.ndarray:
+    """Indices below ``most`` in the narrowest type that holds them: uint16 or uint32."""
+    if most > 1 << 32:
+        raise ValueError(f"a weight with {most} inputs has no indices of 32 bits.")
+    return indices.astype(np.uint16 if most <= 1 << 16 else np.uint32)

@@ -1,0 +1,124 @@
+"""Products by the kernels ``strips`` and ``slabs``, for layouts of blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from gossamer.kernels import bind, slabs, strips
+from gossamer.runtime.product import Product
+
+# Lanes of a vector and vectors across a panel: for few samples, and for many.
+PANELS = ((4, 1), (8, 1), (16, 1), (16, 2), (16, 4))
+MOST_ACCUMULATORS = 16  # more would not all stay in registers
+
+
+@cache
+def strip_products(
+    height: int = 1,
+    width: int = 1,
+    start: Callable = strips.start,
+    column: Callable = strips.column,
+) -> tuple[Product, ...]:
+    """Products with the samples in the lanes, for blocks of ``height`` x ``width``.
+
+    The layout has arrays ``values``, ``columns`` and ``starts``, which ``start`` and ``column``
+    read: see :func:`gossamer.kernels.strips.strips`.
+    """
+    return tuple(
+        _strip_product(height, width, lanes, across, start, column)
+        for lanes, across in PANELS
+        if height * across <= MOST_ACCUMULATORS
+    )
+
+
+def _strip_product(
+    height: int, width: int, lanes: int, across: int, start: Callable, column: Callable
+) -> Product:
+    sizes: dict[str, Callable | int] = {
+        "LANES": lanes,
+        "ACROSS": across,
+        "HEIGHT": height,
+        "WIDTH": width,
+    }
+
+    @cache
+    def kernel() -> Callable:
+        formulas: dict[str, Callable | int] = {"start": start, "column": column}
+        formulas |= {name: getattr(strips, name) for name in ("add_block", "pack", "unpack")}
+        return bind(strips.strips, **sizes, **formulas)
+
+    def run(layout: Any, x, bias, low, high, y, first, last, top, bottom) -> None:  # type: ignore[no-untyped-def]
+        stored = layout.values, layout.columns, layout.starts
+        sides = layout.inputs, layout.rows
+        kernel()(*stored, x, bias, low, high, y, *sides, 0, first, last, top, bottom)
+
+    def work(layout: Any, steps: int) -> Mapping[str, float]:
+        blocks = layout.values.size // (height * width)
+        return {
+            "call": 1,
+            "block": blocks * steps,
+            "row": layout.rows / height * steps,
+            "moved": (layout.inputs + layout.rows) * steps,
+            "bytes": layout.nbytes * steps,
+        }
+
+    name = f"strips {height}x{width} {column.__name__} {lanes}x{across}"
+    return Product(name, lanes * across, run, work)
+
+
+@cache
+def slab_products(height: int) -> tuple[Product, ...]:
+    """Products with the rows of a block in the lanes, for blocks of ``height`` x 1."""
+    return tuple(_slab_product(height, count) for count in (1, 2, 3, 4, 8))
+
+
+def _slab_product(height: int, count: int) -> Product:
+    @cache
+    def kernel() -> Callable:
+        return bind(slabs.slabs, LANES=height, COUNT=count, add_block=slabs.add_block)
+
+    def run(layout: Any, x, bias, low, high, y, first, last, top, bottom) -> None:  # type: ignore[no-untyped-def]
+        stored = layout.values, layout.columns, layout.starts
+        sides = layout.inputs, layout.rows
+        kernel()(*stored, x, bias, low, high, y, *sides, first, last, top, bottom)
+
+    def work(layout: Any, steps: int) -> Mapping[str, float]:
+        blocks = layout.values.size // height
+        rows = layout.rows / height
+        return {"call": 1, "block": blocks * steps, "row": rows * steps, "bytes": layout.nbytes}
+
+    return Product(f"slabs {height}x{count}", count, run, work, whole=True)
+
+
+def block_arrays(
+    weight: np.ndarray, height: int, width: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """values (flat), block columns and starts of the blocks of a weight that are not zero.
+
+    A block lies column by column. Both sides of the weight must be whole blocks.
+    """
+    rows, inputs = weight.shape
+    tiles = weight.reshape(rows // height, height, inputs // width, width).transpose(0, 2, 3, 1)
+    there = (tiles != 0).any((2, 3))
+    starts = np.concatenate([[0], np.cumsum(there.sum(1))])
+    return np.ascontiguousarray(tiles[there]).ravel(), np.nonzero(there)[1], starts
+
+
+def dense_of_blocks(
+    values: np.ndarray,
+    columns: np.ndarray,
+    starts: np.ndarray,
+    shape: tuple[int, int],
+    height: int = 1,
+    width: int = 1,
+) -> np.ndarray:
+    """The opposite of :func:`block_arrays`."""
+    rows, inputs = shape
+    tiles = np.zeros((rows // height, inputs // width, width, height), np.float32)
+    block_rows = np.repeat(np.arange(rows // height), np.diff(starts))
+    tiles[block_rows, columns] = values.reshape(-1, width, height)
+    return tiles.transpose(0, 3, 1, 2).reshape(rows, inputs)
