@@ -22,7 +22,7 @@ def slabs(values, columns, starts, x, bias, low, high, y, inputs, rows, first, l
     for b in range(first, last, COUNT):
         origin = b * inputs
         for r in range(top, bottom, LANES):
-            acc = load(COUNT, LANES, bias, r, 0)
+            acc = load(COUNT, 1, LANES, bias, r, 0)
             k, stop = np.int64(starts[r // LANES]), np.int64(starts[r // LANES + 1])
             if COUNT < FULL:
                 # four chains of sums: a vector unit starts a product before the last is done

@@ -82,7 +82,7 @@ def pack(x, b, count, inputs, pitch, panel):
     whole_count, whole_inputs = count // LANES * LANES, inputs // LANES * LANES
     for c in range(0, whole_inputs, LANES):
         for i in range(0, whole_count, LANES):
-            square = load(LANES, LANES, x, (b + i) * inputs + c, inputs)
+            square = load(LANES, 1, LANES, x, (b + i) * inputs + c, inputs)
             store(transposed(square), panel, c * across + i, across)
     for c in range(inputs):
         for i in range(whole_count if c < whole_inputs else 0, count):
@@ -97,7 +97,7 @@ def unpack(tile, b, count, group, end, rows, pitch, y):
     whole_count, whole_rows = count // LANES * LANES, (end - group) // LANES * LANES
     for r in range(0, whole_rows, LANES):
         for i in range(0, whole_count, LANES):
-            square = load(LANES, LANES, tile, r * across + i, across)
+            square = load(LANES, 1, LANES, tile, r * across + i, across)
             store(transposed(square), y, (b + i) * rows + group + r, rows)
     for i in range(count):
         for r in range(whole_rows if i < whole_count else 0, end - group):
@@ -109,7 +109,7 @@ def pack_columns(x, b, count, inputs, pitch, panel):
     across = LANES * ACROSS
     for c in range(inputs):
         if count == across:
-            store(load(ACROSS, LANES, x, c * pitch + b, LANES), panel, c * across, LANES)
+            store(load(1, ACROSS, LANES, x, c * pitch + b, 0), panel, c * across, 0)
         else:
             for i in range(across):
                 panel[c * across + i] = x[c * pitch + b + i] if i < count else np.float32(0.0)
@@ -120,7 +120,7 @@ def unpack_columns(tile, b, count, group, end, rows, pitch, y):
     across = LANES * ACROSS
     for r in range(end - group):
         if count == across:
-            store(load(ACROSS, LANES, tile, r * across, LANES), y, (group + r) * pitch + b, LANES)
+            store(load(1, ACROSS, LANES, tile, r * across, 0), y, (group + r) * pitch + b, 0)
         else:
             for i in range(count):
                 y[(group + r) * pitch + b + i] = tile[r * across + i]

@@ -115,21 +115,24 @@ def spread(typing, rows, across, lanes, values, k):
     return kind(rows, across, lanes, values, types.intp), code
 
 
-def _plain_load(rows, lanes, x, offset, pitch):
-    return np.stack([_floats(x, offset + pitch * row, lanes)[None] for row in range(rows)])
+def _plain_load(rows, across, lanes, x, offset, pitch):
+    read = [_floats(x, offset + pitch * row, across * lanes) for row in range(rows)]
+    return np.stack(read).reshape(rows, across, lanes)
 
 
 @_twin_of(_plain_load)
-def load(typing, rows, lanes, x, offset, pitch):
-    """``acc[r] = x[offset + r * pitch :][:lanes]``, one vector across."""
-    kind = Vectors(rows.literal_value, 1, lanes.literal_value)
+def load(typing, rows, across, lanes, x, offset, pitch):
+    """``acc[r, t] = x[offset + r * pitch + t * lanes :][:lanes]``."""
+    kind = Vectors.of(rows, across, lanes)
 
     def code(context, builder, signature, arguments):
-        start = _pointer(context, builder, signature, arguments, 2, 3)
-        pointers = stepped(builder, start, arguments[4], kind.rows)
-        return joined(builder, [read_vector(builder, p, 0, kind.lanes) for p in pointers])
+        start = _pointer(context, builder, signature, arguments, 3, 4)
+        pointers = stepped(builder, start, arguments[5], kind.rows)
+        offsets = range(0, kind.across * kind.lanes, kind.lanes)
+        read = [read_vector(builder, p, o, kind.lanes) for p in pointers for o in offsets]
+        return joined(builder, read)
 
-    return kind(rows, lanes, x, types.intp, types.intp), code
+    return kind(rows, across, lanes, x, types.intp, types.intp), code
 
 
 # -- multiplying and adding --
