@@ -44,8 +44,7 @@ def strips(
     contiguous: small enough for the cache, as all stored values pass over it.
     """
     across = LANES * ACROSS
-    panel = np.empty(inputs * across, np.float32)
-    tile = np.empty(GROUP * across, np.float32)
+    panel, tile = aligned(inputs * across), aligned(GROUP * across)
     for b in range(first, last, across):
         pack(x, b, min(across, last - b), inputs, pitch, panel)
         for group in range(top, bottom, GROUP):
@@ -66,6 +65,13 @@ def strips(
                     k += 1
                 store(clamp(acc, low, high), tile, (r - group) * across, across)
             unpack(tile, b, min(across, last - b), group, end, rows, pitch, y)
+
+
+def aligned(size):
+    """Memory for ``size`` numbers that begins with a line of the cache: no vector spans two."""
+    memory = np.empty(size + 16, np.float32)
+    skip = (-(memory.ctypes.data // 4)) % 16
+    return memory[skip : skip + size]
 
 
 def add_block(acc, values, columns, k, panel):

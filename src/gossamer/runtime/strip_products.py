@@ -48,7 +48,7 @@ def _strip_product(
     @cache
     def kernel() -> Callable:
         formulas: dict[str, Callable | int] = {"start": start, "column": column}
-        formulas |= {name: getattr(strips, name) for name in ("add_block", "pack", "unpack")}
+        formulas |= {name: getattr(strips, name) for name in ("add_block", "aligned", "pack", "unpack")}
         return bind(strips.strips, **sizes, **formulas)
 
     def run(layout: Any, x, bias, low, high, y, first, last, top, bottom) -> None:  # type: ignore[no-untyped-def]
