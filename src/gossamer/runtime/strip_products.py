@@ -1,4 +1,4 @@
-"""Products by the kernels ``strips`` and ``slabs``, for layouts of blocks."""
+"""Products by the kernels ``strips``, ``tiles`` and ``slabs``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gossamer.kernels import bind, slabs, strips
+from gossamer.kernels import bind, slabs, strips, tiles
 from gossamer.runtime.product import Product
 
 # Lanes of a vector and vectors across a panel: for few samples, and for many.
@@ -48,7 +48,9 @@ def _strip_product(
     @cache
     def kernel() -> Callable:
         formulas: dict[str, Callable | int] = {"start": start, "column": column}
-        formulas |= {name: getattr(strips, name) for name in ("add_block", "aligned", "pack", "unpack")}
+        formulas |= {
+            name: getattr(strips, name) for name in ("add_block", "aligned", "pack", "unpack")
+        }
         return bind(strips.strips, **sizes, **formulas)
 
     def run(layout: Any, x, bias, low, high, y, first, last, top, bottom) -> None:  # type: ignore[no-untyped-def]
@@ -68,6 +70,35 @@ def _strip_product(
 
     name = f"strips {height}x{width} {column.__name__} {lanes}x{across}"
     return Product(name, lanes * across, run, work)
+
+
+@cache
+def tile_products() -> tuple[Product, ...]:
+    """Products with many samples in the lanes, one tile of columns after the other."""
+    return tuple(_tile_product(lanes, across) for lanes, across in ((16, 2), (16, 4), (16, 8)))
+
+
+def _tile_product(lanes: int, across: int) -> Product:
+    @cache
+    def kernel() -> Callable:
+        formulas = {name: getattr(strips, name) for name in ("aligned", "pack", "unpack")}
+        return bind(tiles.tiles, LANES=lanes, ACROSS=across, **formulas)
+
+    def run(layout: Any, x, bias, low, high, y, first, last, top, bottom) -> None:  # type: ignore[no-untyped-def]
+        stored = layout.values, layout.columns, layout.starts
+        sides = layout.inputs, layout.rows
+        kernel()(*stored, x, bias, low, high, y, *sides, 0, first, last, top, bottom)
+
+    def work(layout: Any, steps: int) -> Mapping[str, float]:
+        return {
+            "call": 1,
+            "block": layout.values.size * steps,
+            "row": layout.starts.size * steps,
+            "moved": (layout.inputs + layout.rows) * steps,
+            "bytes": layout.nbytes * steps,
+        }
+
+    return Product(f"tiles {lanes}x{across}", lanes * across, run, work)
 
 
 @cache

@@ -2,5 +2,6 @@
 
 from gossamer.runtime.layouts.blocks import BlockRows
 from gossamer.runtime.layouts.csr import CSR
+from gossamer.runtime.layouts.tiled import TiledCSR
 
-__all__ = ["CSR", "BlockRows"]
+__all__ = ["CSR", "BlockRows", "TiledCSR"]
