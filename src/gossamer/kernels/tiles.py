@@ -26,7 +26,7 @@ def tiles(
     """
     across = LANES * ACROSS
     panel, sums = aligned(inputs * across), aligned(rows * across)
-    count = (starts.size - 1) // rows
+    count = (starts.size - 1) // max(rows, 1)
     for b in range(first, last, across):
         pack(x, b, min(across, last - b), inputs, pitch, panel)
         for r in range(top, bottom):
