@@ -75,7 +75,8 @@ class Layout(ABC):
 
         Parameters
         ----------
-        x : (samples, inputs) array, C-contiguous
+        x : (samples, inputs) array
+            Copied where it is not C-contiguous.
         bias : (rows,) array, optional
         bounds : Bounds
             Of the results: ``Bounds(low=0)`` is the ReLU. NaN stays NaN.
@@ -83,13 +84,39 @@ class Layout(ABC):
             Where to write.
         threads : int
             How many may share the work.
+
+        Raises
+        ------
+        ValueError
+            For other shapes and types.
         """
-        if x.ndim != 2 or x.shape[1] != self.inputs:
-            raise ValueError(f"x must have shape (samples, {self.inputs}), got {x.shape}.")
+        if x.ndim != 2 or x.shape[1] != self.inputs or x.dtype != np.float32:
+            raise ValueError(
+                f"x must be float32 of shape (samples, {self.inputs}), got {x.dtype} of {x.shape}."
+            )
         y = np.empty((len(x), self.rows), np.float32) if out is None else out
+        if y.shape != (len(x), self.rows) or y.dtype != np.float32 or not y.flags.c_contiguous:
+            raise ValueError(
+                f"out must be float32 of shape {len(x), self.rows} and C-contiguous, got {y.dtype} "
+                f"of {y.shape} with strides {y.strides}."
+            )
         bias = np.zeros(self.rows, np.float32) if bias is None else bias
+        if bias.shape != (self.rows,) or bias.dtype != np.float32:
+            raise ValueError(
+                f"bias must be float32 of shape ({self.rows},), got {bias.dtype} of {bias.shape}."
+            )
         run_plan(self, x.reshape(-1), bias, bounds, y.reshape(-1), len(x), threads)
         return y
 
     def _fields(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def checked_weight(weight: np.ndarray) -> np.ndarray:
+    """The weight that a layout is built of: float32 (rows, inputs)."""
+    if weight.ndim != 2 or weight.dtype != np.float32:
+        raise ValueError(
+            f"weight must be float32 of shape (rows, inputs), got {weight.dtype} of "
+            f"{weight.shape}: convert it, and reshape a convolution's to two dimensions."
+        )
+    return weight

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from gossamer.runtime.layout import LAYOUTS, Layout
+from gossamer.runtime.layout import LAYOUTS, Layout, checked_weight
 from gossamer.runtime.product import Product, narrow
 from gossamer.runtime.strip_products import (
     block_arrays,
@@ -40,7 +40,7 @@ class BlockRows(Layout):
 
     @classmethod
     def build(cls, weight: np.ndarray, *, height: int = 16, width: int = 1, **options: Any) -> Self:
-        rows, inputs = weight.shape
+        rows, inputs = checked_weight(weight).shape
         if rows % height or inputs % width:
             raise ValueError(
                 f"a weight of shape {weight.shape} does not consist of {height} x {width} blocks."
