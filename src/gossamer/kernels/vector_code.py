@@ -99,6 +99,31 @@ def transposed_vectors(builder, vectors):
     return vectors
 
 
+def summed_vectors(builder, vectors):
+    """n vectors as one of n lanes: the sum of each. n and their lanes are powers of two."""
+    for _ in range(vectors[0].type.count.bit_length() - 1):
+        # each round adds neighbouring lanes: what is left of two vectors makes one
+        pairs = _pairs(vectors) if len(vectors) > 1 else [(vectors[0],)]
+        vectors = [_neighbours_added(builder, pair) for pair in pairs]
+    while len(vectors) > 1:
+        order = _lanes(range(2 * vectors[0].type.count))
+        vectors = [builder.shuffle_vector(*pair, order) for pair in _pairs(vectors)]
+    return vectors[0]
+
+
+def _neighbours_added(builder, vectors):
+    lanes = len(vectors) * vectors[0].type.count
+    even, odd = (
+        builder.shuffle_vector(vectors[0], vectors[-1], _lanes(range(first, lanes, 2)))
+        for first in (0, 1)
+    )
+    return builder.fadd(even, odd)
+
+
+def _pairs(vectors):
+    return list(zip(vectors[::2], vectors[1::2], strict=True))
+
+
 def _as_float(builder, read, floats, wholes):
     """What the narrow storage means: see ``vectors``."""
     element = getattr(read.type, "element", read.type)
@@ -115,4 +140,4 @@ def _bytes(element):
 
 
 def _lanes(order):
-    return ir.Constant(vector_type(len(order), _WHOLE), order)
+    return ir.Constant(vector_type(len(order), _WHOLE), list(order))
