@@ -21,6 +21,9 @@ Record = dict[str, Any]
 # What every module has, and what recurrent layers make of their parameters.
 _OWN = {*vars(nn.Module()), "_flat_weights", "_flat_weight_refs"} - {"training"}
 
+# Whose modules' classes a file may name; a higher room's one is looked up when a file is read.
+_PACKAGES = ("gossamer.nn.models", "gossamer.runtime.candidates")
+
 # Functions that torch's own modules keep as attributes.
 _FUNCTIONS = {name: getattr(F, name) for name in ("relu", "gelu", "silu", "elu", "tanh", "sigmoid")}
 
@@ -33,9 +36,9 @@ def path_of(kind: type) -> str:
 def known_classes(trust: Iterable[type[nn.Module]] = ()) -> dict[str, type[nn.Module]]:
     """The modules of torch and of this library, and those that the caller trusts, by their path."""
     modules = [nn, nn.modules.linear, import_module("gossamer.nn.fewer_heads")]
-    models = import_module("gossamer.nn.models")
-    names = [found.name for found in pkgutil.iter_modules(models.__path__, f"{models.__name__}.")]
-    modules += map(import_module, names)
+    for package in map(import_module, _PACKAGES):
+        names = pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
+        modules += [import_module(found.name) for found in names]
     found = {
         path_of(kind): kind
         for module in modules

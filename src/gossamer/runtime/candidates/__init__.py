@@ -1,0 +1,79 @@
+"""Candidates: the runtime modules that could take a layer's place. One file a kind of module.
+
+A file here registers a function for a class of modules::
+
+    @candidates_for(nn.Linear)
+    def linear(module: nn.Linear, inputs: tuple, options: Options) -> Iterator[nn.Module]: ...
+
+``inputs`` are the positional arguments that the module's forward method saw in the example. What it
+yields must give what the module gives in evaluation mode, for any batch. :func:`gossamer.compile`
+measures all of them against the module itself. Classes of modules that a file here defines or
+imports can be loaded by :func:`gossamer.nn.load_model`.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from torch import nn
+
+OBJECTIVES = ("latency", "memory")
+VALUES = ("float32", "bfloat16", "int8")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What :func:`gossamer.compile` was asked for.
+
+    Attributes
+    ----------
+    objective : one of OBJECTIVES
+    values : one of VALUES
+        The least precise type that weights may be stored in.
+    threads : int, optional
+        For the runtime modules; None leaves it to torch at each call.
+    """
+
+    objective: str = "latency"
+    values: str = "float32"
+    threads: int | None = None
+
+
+Candidates = Callable[[Any, tuple[Any, ...], Options], Iterator[nn.Module]]
+
+_MAKERS: dict[type[nn.Module], list[Candidates]] = {}
+
+
+def candidates_for(*kinds: type[nn.Module]) -> Callable[[Candidates], Candidates]:
+    """Decorator: a function whose modules can replace those of exactly these classes."""
+
+    def register(function: Candidates) -> Candidates:
+        for kind in kinds:
+            _MAKERS.setdefault(kind, []).append(function)
+        return function
+
+    return register
+
+
+def candidates(module: nn.Module, inputs: tuple[Any, ...], options: Options) -> Iterator[nn.Module]:
+    """All that could replace the module: none where it is of an unknown class.
+
+    A class that inherits from a known one is unknown: it may do something else.
+    """
+    for function in _makers().get(type(module), ()):
+        yield from function(module, inputs, options)
+
+
+def replaceable(module: nn.Module) -> bool:
+    """Whether there may be candidates for the module's class."""
+    return type(module) in _makers()
+
+
+def _makers() -> dict[type[nn.Module], list[Candidates]]:
+    for found in pkgutil.iter_modules(__path__, f"{__name__}."):
+        import_module(found.name)
+    return _MAKERS

@@ -1,0 +1,170 @@
+"""LayoutModule: a layout inside a torch module, saved, copied and sent like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gossamer.runtime.layout import LAYOUTS, Layout
+from gossamer.runtime.product import BOUNDLESS, Bounds
+
+# The layout, the bias (zeros where there is none) and the bounds, as products take them.
+Views = tuple[Layout, np.ndarray, Bounds]
+
+# pickle cannot read torch's unsigned types back.
+_SIGNED = {"uint16": "int16", "uint32": "int32", "uint64": "int64"}
+
+
+class LayoutModule(nn.Module):
+    """A module whose weight is a :class:`Layout`: base of the runtime modules.
+
+    The arrays of the layout are buffers under their own names, so that ``state_dict``, copies,
+    pickles and :func:`gossamer.nn.save_model` hold just them; all else is plain data. The weight is
+    fixed: nothing here trains.
+
+    Parameters
+    ----------
+    layout : Layout
+    bias : (rows,) tensor, optional
+        Kept as float32.
+    bounds : Bounds
+        Of the results: an activation that was fused.
+    threads : int, optional
+        How many may share a product; by default as many as torch has at the time of the call.
+
+    Examples
+    --------
+    >>> from gossamer.runtime import CSR
+    >>> weight = np.array([[0.0, 2.0], [1.0, 0.0]], np.float32)
+    >>> module = LayoutModule(CSR.build(weight))
+    >>> sorted(module.state_dict()), module.dense_weight()
+    (['columns', 'starts', 'values'], tensor([[0., 2.], [1., 0.]]))
+    """
+
+    # What numpy sees of the buffers: a slot, so that it is neither copied nor saved.
+    __slots__ = ("_views",)
+
+    bias: Tensor | None
+
+    def __init__(
+        self,
+        layout: Layout,
+        bias: Tensor | None = None,
+        bounds: Bounds = BOUNDLESS,
+        threads: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.layout_name = type(layout).__name__
+        self.layout_numbers = {name: _plain(value) for name, value in layout.numbers().items()}
+        self.layout_arrays = {name: str(array.dtype) for name, array in layout.arrays().items()}
+        self.low, self.high = float(bounds.low), float(bounds.high)
+        self.threads = threads
+        for name, array in layout.arrays().items():
+            self.register_buffer(name, torch.tensor(array))
+        kept = None if bias is None else bias.detach().to("cpu", torch.float32, copy=True)
+        self.register_buffer("bias", kept)
+        self.eval()
+
+    @property
+    def layout(self) -> Layout:
+        """The layout, on the memory of the buffers."""
+        return self.views()[0]
+
+    @property
+    def bounds(self) -> Bounds:
+        """Of the results."""
+        return Bounds(self.low, self.high)
+
+    def clip(self, bounds: Bounds) -> Self:
+        """Clip the results to these bounds too: ``min(max(y, low), high)`` on top of the others."""
+        self.low, self.high = (
+            min(max(limit, bounds.low), bounds.high) for limit in (self.low, self.high)
+        )
+        self.forget_views()
+        return self
+
+    def views(self) -> Views:
+        """Layout, bias and bounds as the products take them; made at the first call."""
+        try:
+            return self._views
+        except AttributeError:
+            pass
+        arrays = {name: self._buffers[name].numpy() for name in self.layout_arrays}  # type: ignore[union-attr]
+        kind: Callable[..., Layout] = LAYOUTS[self.layout_name]
+        layout = kind(**self.layout_numbers, **arrays)
+        bias = np.zeros(layout.rows, np.float32) if self.bias is None else self.bias.numpy()
+        self._views: Views = layout, bias, self.bounds
+        return self._views
+
+    def forget_views(self) -> None:
+        """To call where a buffer has become another one."""
+        with suppress(AttributeError):
+            del self._views
+
+    def dense_weight(self) -> Tensor:
+        """The weight (rows, inputs), float32, with its zeros."""
+        return torch.from_numpy(self.layout.dense())
+
+    def allowed_threads(self) -> int:
+        """How many threads may share a product now."""
+        return self.threads or torch.get_num_threads()
+
+    def extra_repr(self) -> str:
+        """What the layout is."""
+        numbers = [f"{name}={value}" for name, value in self.layout_numbers.items()]
+        fused = "" if self.bounds == BOUNDLESS else f", low={self.low}, high={self.high}"
+        return f"{self.layout_name}({', '.join(numbers)}), bias={self.bias is not None}{fused}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What sends tensors to another process may move the buffers into shared memory.
+        self.forget_views()
+        kinds = {name: _SIGNED.get(kind, kind) for name, kind in self.layout_arrays.items()}
+        return self.__dict__ | {"_buffers": _seen_as(kinds, self._buffers)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        buffers = _seen_as(state["layout_arrays"], state["_buffers"])
+        super().__setstate__(state | {"_buffers": buffers})
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        for name, tensor in self._buffers.items():
+            if tensor is None:
+                continue
+            made = fn(tensor)
+            if made.dtype != tensor.dtype or made.device.type != "cpu":
+                raise TypeError(
+                    f"{type(self).__name__}.{name} cannot become {made.dtype} on {made.device}: "
+                    "compiled layers compute float32 on the CPU. Convert the model before "
+                    "gossamer.compile(), and choose stored types by its argument values."
+                )
+        self.forget_views()
+        return super()._apply(fn, recurse)
+
+    def _load_from_state_dict(
+        self, state_dict: Mapping[str, Any], prefix: str, *args: Any, **options: Any
+    ) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *args, **options)
+        self.forget_views()
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _seen_as(
+    kinds: Mapping[str, str], buffers: Mapping[str, Tensor | None]
+) -> dict[str, Tensor | None]:
+    """The buffers, those named with their bits read as another type."""
+    return {
+        name: buffer if buffer is None or name not in kinds else buffer.view(_dtype(kinds[name]))
+        for name, buffer in buffers.items()
+    }
+
+
+def _dtype(name: str) -> torch.dtype:
+    found: torch.dtype = getattr(torch, name)
+    return found
