@@ -86,6 +86,7 @@ def block_case(height: int, width: int) -> Case:
 _NAMED = (
     *(block_case(height, width) for height, width in ((16, 1), (8, 1), (4, 4), (1, 3))),
     Case("TiledCSR", {"width": 20}, (1, 24)),
+    Case("SlicedRows", unit=(1, 32)),
 )
 _names = {case.layout.lower() for case in _NAMED}
 CASES = (

@@ -124,6 +124,47 @@ def _pairs(vectors):
     return list(zip(vectors[::2], vectors[1::2], strict=True))
 
 
+def read_places(builder, pointer, lanes, bits, shift):
+    """``lanes`` whole numbers of 2, 4 or 8 bits, packed in bytes, each plus ``shift``."""
+    wide = vector_type(lanes, _WHOLE)
+    # so many lanes share a word of 32 bits; where the places are bytes, each has its own
+    words = max(1, lanes * bits // 32)
+    if bits == 8:
+        packed = vector_type(lanes, ir.IntType(8))
+        places = builder.zext(_load(builder, pointer, packed), wide)
+    else:
+        read = _load(builder, pointer, vector_type(words, _WHOLE))
+        each_word = lanes // words
+        spread = _lanes(i // each_word for i in range(lanes))
+        moved = ir.Constant(wide, [bits * (i % each_word) for i in range(lanes)])
+        places = builder.lshr(builder.shuffle_vector(read, read, spread), moved)
+        places = builder.and_(places, ir.Constant(wide, [(1 << bits) - 1] * lanes))
+    return builder.add(places, spread_scalar(builder, builder.trunc(shift, _WHOLE), lanes))
+
+
+def picked(builder, pointer, places, window, features):
+    """``pointer[places]``, where all places are below ``window``."""
+    lanes = places.type.count
+    if lanes == 16 and "+avx512f" in features.split(","):
+        tables = [read_vector(builder, pointer, i, 16) for i in range(0, window, 16)]
+        name = {1: "permvar.sf.512", 2: "vpermi2var.ps.512"}[len(tables)]
+        arguments = [tables[0], places, *tables[1:]]
+        kind = ir.FunctionType(tables[0].type, [a.type for a in arguments])
+        name = f"llvm.x86.avx512.{name}"
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+    made = ir.Constant(vector_type(lanes), ir.Undefined)
+    for i in range(lanes):
+        lane = ir.Constant(_WHOLE, i)
+        place = builder.gep(pointer, [builder.extract_element(places, lane)])
+        made = builder.insert_element(made, builder.load(place), lane)
+    return made
+
+
+def _load(builder, pointer, kind):
+    """A vector from an address that need not be aligned."""
+    return builder.load(builder.bitcast(pointer, kind.as_pointer()), align=1)
+
+
 def _as_float(builder, read, floats, wholes):
     """What the narrow storage means: see ``vectors``."""
     element = getattr(read.type, "element", read.type)

@@ -5,7 +5,7 @@ from typing import Any
 
 _HOMES = {
     "layout": ("LAYOUTS", "Layout"),
-    "layouts": ("CSR", "TiledCSR", "BlockRows"),
+    "layouts": ("CSR", "TiledCSR", "BlockRows", "ByColumns", "SlicedRows"),
     "product": ("Bounds",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

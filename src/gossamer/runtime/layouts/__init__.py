@@ -1,7 +1,9 @@
 """Layouts: how a sparse weight lies in memory. One file each."""
 
 from gossamer.runtime.layouts.blocks import BlockRows
+from gossamer.runtime.layouts.by_columns import ByColumns
 from gossamer.runtime.layouts.csr import CSR
+from gossamer.runtime.layouts.sliced import SlicedRows
 from gossamer.runtime.layouts.tiled import TiledCSR
 
-__all__ = ["CSR", "BlockRows", "TiledCSR"]
+__all__ = ["CSR", "BlockRows", "ByColumns", "SlicedRows", "TiledCSR"]
