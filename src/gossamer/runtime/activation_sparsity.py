@@ -1,0 +1,225 @@
+"""Activation sparsity: inputs of linear layers that are zero, or small enough to be skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gossamer.nn.channels import evaluating, positional
+from gossamer.runtime.skipping_linear import SkippingLinear
+from gossamer.runtime.swapping import swapped
+
+CRITERIA = ("magnitude", "wina")
+RULES = ("threshold", "top_k")
+
+
+class TopInputs(nn.Module):
+    """Of each sample, only the ``count`` inputs with the largest ``|x_c| importance_c``.
+
+    Parameters
+    ----------
+    importance : (inputs,) tensor
+    count : int
+        Inputs that tie with the last of them stay too.
+
+    Examples
+    --------
+    >>> TopInputs(torch.tensor([1.0, 1.0, 9.0]), 2)(torch.tensor([[3.0, -4.0, 1.0]]))
+    tensor([[ 0., -4.,  1.]])
+    """
+
+    importance: Tensor
+
+    def __init__(self, importance: Tensor, count: int) -> None:
+        super().__init__()
+        self.register_buffer("importance", importance)
+        self.count = count
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (..., inputs), with zeros."""
+        scores = x.abs() * self.importance
+        dropped = x.shape[-1] - self.count
+        if dropped == 0:
+            return x
+        last = scores.kthvalue(dropped + 1, dim=-1, keepdim=True).values
+        return x.masked_fill(scores < last, 0.0)
+
+    def extra_repr(self) -> str:
+        """What it keeps."""
+        return f"count={self.count} of {self.importance.numel()}"
+
+
+def sparsify_activations(
+    model: nn.Module,
+    example_inputs: Tensor | Sequence[Any] | None = None,
+    keep: float | Mapping[str, float] = 0.5,
+    *,
+    criterion: str = "wina",
+    rule: str = "threshold",
+    threads: int | None = None,
+) -> nn.Module:
+    """A copy of a trained model whose linear layers skip their least important inputs.
+
+    Without any training: each layer computes ``y = sum of x_c W[:, c] + b`` over the inputs whose
+    score is above a threshold, and does not read the other columns of the weight, which is what a
+    linear layer spends its time on where samples come one by one, as in a language model.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Its layers of class ``nn.Linear`` are replaced by :class:`SkippingLinear`, in the copy.
+    example_inputs : tensor, or sequence of the forward method's positional arguments
+        Data to calibrate with: the more tokens or samples, the closer the share that is kept comes
+        to ``keep``. Needed unless ``keep`` is 1 or the rule ``"top_k"``.
+    keep : float or mapping of patterns of layer names to floats, default 0.5
+        Share of the inputs that a layer keeps. 1 skips those that are zero, as after a ReLU, and
+        changes no output. A mapping leaves layers alone that no pattern names; the first one that
+        fits counts.
+    criterion : {"wina", "magnitude"}, default "wina"
+        The score of input c: ``|x_c| * ||W[:, c]||_2``, or ``|x_c|``. If the columns of the weight
+        are orthogonal, the first one gives the smallest error that so few inputs can have; else the
+        error of dropping a set of inputs is at most the sum of their scores.
+    rule : {"threshold", "top_k"}, default "threshold"
+        One threshold a layer, the quantile of the scores in the examples, which is compared within
+        the product; or the best inputs of each sample, which must be sorted out first.
+    threads : int, optional
+        As of :class:`LayoutModule`.
+
+    Returns
+    -------
+    nn.Module
+        In evaluation mode. It can be saved by :func:`gossamer.nn.save_model`.
+
+    References
+    ----------
+    Chen et al., "WINA: Weight Informed Neuron Activation for Accelerating Large Language Model
+    Inference" (2025). Liu et al., "Training-Free Activation Sparsity in Large Language Models"
+    (ICLR 2025) has thresholds of magnitudes, and also chooses each layer's share by a greedy search
+    that is not done here: give ``keep`` for each layer.
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    >>> sparse = sparsify_activations(model, torch.randn(200, 64), {"2": 0.25})
+    >>> type(sparse[2]).__name__, type(sparse[0]).__name__
+    ('SkippingLinear', 'Linear')
+    """
+    _check(criterion, CRITERIA, "criterion")
+    _check(rule, RULES, "rule")
+    shares = _shares(model, keep)
+    thresholded = {n: share for n, share in shares.items() if share < 1 and rule == "threshold"}
+    thresholds = _thresholds(model, example_inputs, thresholded, criterion) if thresholded else {}
+
+    def make(name: str, module: nn.Module) -> nn.Module | None:
+        if name not in shares:
+            return None
+        assert isinstance(module, nn.Linear)
+        importance = _importance(module, criterion)
+        if name in thresholds:
+            return SkippingLinear.of(module, thresholds[name] / importance, threads)
+        skipping = SkippingLinear.of(module, threads=threads)
+        if shares[name] == 1:
+            return skipping
+        count = max(1, round(shares[name] * module.in_features))
+        return nn.Sequential(TopInputs(importance, count), skipping)
+
+    return swapped(model, make).eval()
+
+
+def activation_zeros(model: nn.Module, example_inputs: Tensor | Sequence[Any]) -> dict[str, float]:
+    """Share of zeros among the inputs of each linear layer: what skipping could leave out.
+
+    Inputs that a :class:`SkippingLinear` cuts count as zeros.
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.ReLU(), nn.Linear(2, 2))
+    >>> activation_zeros(model, torch.tensor([[1.0, -1.0], [-2.0, -3.0]]))
+    {'1': 0.75}
+    """
+    names = [n for n, m in model.named_modules() if isinstance(m, nn.Linear | SkippingLinear)]
+    zeros = dict.fromkeys(names, 0)
+    total = dict.fromkeys(names, 0)
+
+    def count(name: str, x: Tensor) -> None:
+        module = model.get_submodule(name)
+        cuts = module.cuts if isinstance(module, SkippingLinear) else 0.0
+        zeros[name] += int((x.abs() <= cuts).sum())
+        total[name] += x.numel()
+
+    _watch(model, example_inputs, count, names)
+    return {name: zeros[name] / total[name] for name in names if total[name]}
+
+
+def _check(given: str, known: tuple[str, ...], argument: str) -> None:
+    if given not in known:
+        raise ValueError(f"{argument} must be one of {', '.join(known)}, got {given!r}.")
+
+
+def _shares(model: nn.Module, keep: float | Mapping[str, float]) -> dict[str, float]:
+    """The share that each linear layer keeps, by its name."""
+    rules = keep if isinstance(keep, Mapping) else {"*": keep}
+    for pattern, share in rules.items():
+        if not 0 < share <= 1:
+            raise ValueError(f"keep must be shares above 0 and up to 1, got {share!r} ({pattern}).")
+    # a class that inherits from nn.Linear may do something else, or have its weight read by others
+    names = [name for name, module in model.named_modules() if type(module) is nn.Linear]
+    shares: dict[str, float] = {}
+    for name in names:
+        found = [share for pattern, share in rules.items() if fnmatchcase(name, pattern)]
+        if found:
+            shares[name] = found[0]
+    if not shares:
+        raise ValueError(
+            f"keep names no layer of class nn.Linear: {list(rules)} fit none of {names}."
+        )
+    return shares
+
+
+def _importance(linear: nn.Linear, criterion: str) -> Tensor:
+    weight = linear.weight.detach().to("cpu", torch.float32)
+    return weight.norm(dim=0) if criterion == "wina" else torch.ones(linear.in_features)
+
+
+def _thresholds(
+    model: nn.Module, example_inputs: Any, shares: Mapping[str, float], criterion: str
+) -> dict[str, Tensor]:
+    """The score up to which each layer's inputs are skipped."""
+    if example_inputs is None:
+        raise ValueError(
+            "example_inputs are needed to find thresholds: give data like that which will come."
+        )
+    scores: dict[str, list[Tensor]] = {name: [] for name in shares}
+
+    def note(name: str, x: Tensor) -> None:
+        linear = model.get_submodule(name)
+        assert isinstance(linear, nn.Linear)
+        found = x.detach().to("cpu", torch.float32).abs() * _importance(linear, criterion)
+        scores[name].append(found.flatten())
+
+    _watch(model, example_inputs, note, list(shares))
+    unused = [name for name, found in scores.items() if not found]
+    if unused:
+        raise ValueError(f"example_inputs do not reach {unused}: leave these out of keep.")
+    thresholds = {}
+    for name, share in shares.items():
+        every = torch.cat(scores[name])
+        skipped = round((1 - share) * every.numel())
+        thresholds[name] = every.kthvalue(skipped).values if skipped else torch.tensor(0.0)
+    return thresholds
+
+
+def _watch(model: nn.Module, example_inputs: Any, note: Any, names: Sequence[str]) -> None:
+    """Call ``note(name, x)`` with the inputs of the named layers in a pass over the examples."""
+    with evaluating(model), torch.no_grad(), ExitStack() as stack:
+        for name in names:
+            handle = model.get_submodule(name).register_forward_pre_hook(
+                lambda module, inputs, name=name: note(name, inputs[0])
+            )
+            stack.callback(handle.remove)
+        model(*positional(example_inputs))

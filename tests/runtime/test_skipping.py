@@ -1,0 +1,146 @@
+"""SkippingLinear: the same product, without the columns of inputs that are zero or cut."""
+
+from __future__ import annotations
+
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gossamer.kernels import bind, skipping
+from gossamer.nn import load_model, save_model
+from gossamer.runtime import Bounds, ByColumns
+from gossamer.runtime.skipping_linear import SkippingLinear
+
+
+def sparse_inputs(rng, *shape, share=0.7):
+    x = rng.standard_normal(shape, dtype=np.float32)
+    return torch.from_numpy(np.where(rng.random(shape) < share, 0, x).astype(np.float32))
+
+
+@pytest.fixture
+def linear():
+    torch.manual_seed(0)
+    return nn.Linear(70, 45)
+
+
+@pytest.mark.parametrize(
+    "shape", ((70,), (1, 70), (3, 70), (2, 5, 70), (400, 70), (0, 70)), ids=str
+)
+@pytest.mark.parametrize("bias", (True, False))
+def test_it_gives_what_the_linear_layer_gives(rng, shape, bias):
+    linear = nn.Linear(70, 45, bias=bias)
+    x = sparse_inputs(rng, *shape)
+    for context in (torch.no_grad(), torch.inference_mode()):
+        with context:
+            torch.testing.assert_close(SkippingLinear.of(linear)(x), linear(x))
+
+
+@pytest.mark.parametrize("samples", (1, 4, 200))
+def test_inputs_up_to_their_cut_do_not_count(rng, linear, samples):
+    cuts = torch.rand(70)
+    x = torch.from_numpy(rng.standard_normal((samples, 70), dtype=np.float32))
+    x[0, :3] = cuts[:3] * torch.tensor([1.0, -1.0, 1.0])
+    with torch.no_grad():
+        expected = linear(torch.where(x.abs() > cuts, x, 0.0))
+        torch.testing.assert_close(SkippingLinear.of(linear, cuts)(x), expected)
+
+
+@pytest.mark.parametrize("samples", (1, 200))
+def test_nan_and_infinity_are_not_skipped(linear, samples):
+    x = torch.zeros(samples, 70)
+    x[0, 3], x[-1, 4] = torch.nan, torch.inf
+    with torch.no_grad():
+        got = SkippingLinear.of(linear, torch.full((70,), 0.5))(x)
+    assert got[0].isnan().all() and not got[-1].isfinite().any()
+
+
+@pytest.mark.parametrize("samples", (1, 200))
+def test_bounds_hold_for_few_and_many_samples(rng, linear, samples):
+    weight = linear.weight.detach().numpy()
+    module = SkippingLinear(ByColumns.build(weight), linear.bias, Bounds(0.0, 0.5))
+    x = sparse_inputs(rng, samples, 70)
+    with torch.no_grad():
+        torch.testing.assert_close(module(x), linear(x).clamp(0, 0.5))
+
+
+def test_a_skipped_column_is_not_read(rng):
+    """Columns of NaN would show in the result."""
+    weight = rng.standard_normal((45, 70), dtype=np.float32)
+    weight[:, ::2] = np.nan
+    x = np.where(np.arange(70) % 2, 1, 0).astype(np.float32)[None]
+    got = ByColumns.build(weight).matmul(x)
+    np.testing.assert_allclose(got[0], weight[:, 1::2].sum(1), rtol=1e-5)
+
+
+def test_values_may_be_stored_in_half_the_bytes(rng):
+    """The kernel reads uint16 as the upper halves of float32."""
+    names = ("collect", "add_columns", "add_column", "bound")
+    kernel = bind(skipping.skipping, **{name: getattr(skipping, name) for name in names})
+    weight = rng.standard_normal((70, 45), dtype=np.float32)
+    halves = (weight.reshape(-1).view(np.uint32) >> 16).astype(np.uint16)
+    exact = (halves.astype(np.uint32) << 16).view(np.float32).reshape(70, 45)
+    x = rng.standard_normal(70, dtype=np.float32)
+    y, low, high = np.empty(45, np.float32), np.float32(-np.inf), np.float32(np.inf)
+    none, zero = np.zeros(70, np.float32), np.zeros(45, np.float32)
+    kernel(halves, none, x, zero, low, high, y, 70, 45, 0, 1, 0, 45)
+    np.testing.assert_allclose(y, x @ exact, rtol=1e-4, atol=1e-5)
+
+
+def test_views_of_other_strides_and_two_threads(rng):
+    linear = nn.Linear(70, 450)
+    module = SkippingLinear.of(linear, threads=2)
+    x = sparse_inputs(rng, 70, 6).T
+    with torch.no_grad():
+        expected = linear(x)
+        with ThreadPoolExecutor(2) as pool:
+            results = list(pool.map(lambda _: module(x[:1]), range(8)))
+        for got in results:
+            torch.testing.assert_close(got, expected[:1])
+        torch.testing.assert_close(module(x[::2]), expected[::2])
+
+
+def test_copies_pickles_and_files_give_the_same(tmp_path, rng, linear):
+    module = SkippingLinear.of(linear, torch.full((70,), 0.1))
+    x = sparse_inputs(rng, 1, 70)
+    expected = module(x)
+    save_model(nn.Sequential(module), tmp_path / "model.safetensors")
+    loaded = load_model(tmp_path / "model.safetensors", trust=[SkippingLinear])
+    for other in (deepcopy(module), pickle.loads(pickle.dumps(module)), loaded):
+        assert torch.equal(other(x), expected)
+
+
+def test_gradients_of_the_inputs_pass(rng, linear):
+    x = sparse_inputs(rng, 2, 70).requires_grad_()
+    (gradient,) = torch.autograd.grad(SkippingLinear.of(linear)(x).sum(), x)
+    torch.testing.assert_close(gradient, linear.weight.sum(0).expand(2, 70))
+
+
+def test_the_dense_layer_comes_back(rng, linear):
+    dense = SkippingLinear.of(linear).to_dense()
+    assert torch.equal(dense.weight, linear.weight) and torch.equal(dense.bias, linear.bias)
+
+
+def test_dense_modules_also_cut_and_bound(rng, linear):
+    cuts = np.full(70, 0.8, np.float32)
+    layout = ByColumns.build(linear.weight.detach().numpy(), cuts=cuts)
+    module = SkippingLinear(layout, linear.bias, Bounds(0.0))
+    x = sparse_inputs(rng, 3, 70, share=0)
+    with torch.no_grad():
+        torch.testing.assert_close(module.to_dense()(x), module(x))
+
+
+@pytest.mark.parametrize("x", (torch.zeros(2, 69), torch.zeros(2, 70, dtype=torch.float64)))
+def test_other_inputs_are_refused(linear, x):
+    with pytest.raises(ValueError, match=r"x must be float32 of shape \(\.\.\., 70\)"):
+        SkippingLinear.of(linear)(x)
+
+
+def test_cuts_must_fit(linear):
+    for cuts in (torch.zeros(3), -torch.ones(70), torch.full((70,), torch.nan)):
+        with pytest.raises(ValueError, match="cuts must be 70 numbers"):
+            SkippingLinear.of(linear, cuts)
