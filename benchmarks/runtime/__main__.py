@@ -1,0 +1,119 @@
+"""Measure, and write the tables and pictures: ``python -m benchmarks.runtime``.
+
+onnxruntime and DeepSparse may live in a Python of their own, which the environment variable
+GOSSAMER_ENGINES names: benchmarks/runtime/requirements.txt says how it is made. Whatever is not
+installed is left out. An interrupted run goes on where it ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import tempfile
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+from benchmarks.neural.__main__ import publish
+from benchmarks.runtime import table
+from benchmarks.runtime.problems import BATCHES, SHAPES, SPARSITIES, THREADS, cases
+from benchmarks.runtime.runner import forget, read, run
+
+HERE = Path(__file__).resolve().parent
+# Parts that print tables of their own, with the titles that these get.
+PARTS = {
+    "models": "Whole models",
+    "convolutions": "Convolutions",
+    "training": "Sparse training",
+}
+
+
+def draw(results: table.Results, folder: Path) -> dict[int, str]:
+    """A picture for each number of threads; the files' names."""
+    from benchmarks.runtime import plot  # matplotlib is not needed for the figures alone
+
+    folder.mkdir(parents=True, exist_ok=True)
+    names = {threads: f"runtime_{threads}.svg" for threads in results.threads()}
+    for threads, name in names.items():
+        plot.draw(results, threads, folder / name)
+    return names
+
+
+def part(name: str, results: Path, again: bool) -> str:
+    """The tables of a part: as they were printed last, or now."""
+    file = results.with_name(f"{name}.md")
+    if again or not file.exists():
+        printed = io.StringIO()
+        with redirect_stdout(printed):
+            import_module(f"benchmarks.runtime.{name}").main([])
+        file.write_text(printed.getvalue(), encoding="utf-8")
+    return f"## {PARTS[name]}\n\n{file.read_text(encoding='utf-8').strip()}"
+
+
+def report(results: Path, parts: Sequence[str], folder: Path | None) -> str:
+    """What is known, as Markdown."""
+    found = table.Results.of(read(results))
+    pictures = draw(found, folder) if folder else {}
+    places = {threads: f"_static/{name}" for threads, name in pictures.items()}
+    texts = [part(name, results, again=False) for name in parts]
+    return "\n\n".join(["## Products", table.report(found, places), *texts])
+
+
+def quick(budget: float) -> None:
+    """One shape at one sparsity with all patterns, nothing kept: half a minute."""
+    with tempfile.TemporaryDirectory() as folder:
+        results = Path(folder) / "quick.jsonl"
+        run(cases([(768, 768)], (1, 64), (0.9,)), results, budget)
+        print(report(results, [], Path(folder)))
+
+
+def pair(text: str) -> tuple[int, int]:
+    rows, inputs = text.split("x")
+    return int(rows), int(inputs)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.runtime", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    add = parser.add_argument
+    add("--shapes", type=pair, nargs="+", default=SHAPES, help="rows x inputs: 768x768")
+    add("--batches", type=int, nargs="+", default=BATCHES)
+    add("--sparsities", type=float, nargs="+", default=SPARSITIES)
+    add("--threads", type=int, nargs="+", default=[1])
+    add("--budget", type=float, default=3.0, help="seconds of a case, about")
+    add("--parts", nargs="*", default=[], choices=PARTS, help="other tables")
+    add("--all", action="store_true", help="all parts, one and two threads: an hour")
+    add("--results", type=Path, default=HERE / "results" / "products.jsonl", help="where to go on")
+    add("--again", action="store_true", help="measure again what is in the results")
+    add("--report", action="store_true", help="measure nothing")
+    add("--out", type=Path, help="page to be updated (docs/benchmarks_runtime.md), with pictures")
+    add("--quick", action="store_true", help="half a minute, nothing kept")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        return quick(options.budget)
+
+    threads, parts = options.threads, options.parts
+    if options.all:
+        threads = THREADS
+        parts = [name for name in PARTS if find_spec(f"benchmarks.runtime.{name}")]
+    if not options.report:
+        asked = list(cases(options.shapes, options.batches, options.sparsities, threads))
+        if options.again:
+            forget(options.results, asked)
+        run(asked, options.results, options.budget)
+        for name in parts:
+            part(name, options.results, options.again)
+    kept = [name for name in PARTS if options.results.with_name(f"{name}.md").exists()]
+    text = report(options.results, kept, options.out.parent / "_static" if options.out else None)
+    if options.out:
+        publish(text, options.out)
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""Who multiplies: this library in two ways, torch, scipy and numpy; engines in other processes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import gossamer as gs
+from benchmarks.runtime import turns
+from benchmarks.runtime.engines import Engine, Loaded
+from benchmarks.runtime.problems import PATTERNS, Case
+from gossamer import runtime
+
+Options = dict[str, Any]
+# The layouts that are made for each pattern; those that are not registered are left out.
+LAYOUTS: dict[str, dict[str, Options]] = {
+    "unstructured": {"CSR": {}, "TiledCSR": {}},
+    "fan-in": {"Condensed": {}, "CSR": {}},
+    "16x1": {"BlockRows": {"height": 16, "width": 1}},
+    "8x1": {"BlockRows": {"height": 8, "width": 1}},
+    "4x4": {"BlockRows": {"height": 4, "width": 4}},
+    "n-of-m": {"NofM": {}, "CSR": {}},
+}
+# DeepSparse gains from zeros, in blocks more than elsewhere; it is compared with its own dense.
+ENGINE_PATTERNS = {
+    "onnxruntime": ("unstructured",),
+    "deepsparse": ("dense", "unstructured", "16x1"),
+}
+DENSE, COMPILED = ("dense", "unstructured"), "compiled"
+# Everybody who is not this library, with the title in the tables.
+OTHERS = {
+    "dense": "torch, dense",
+    "bfloat16": "torch, dense bfloat16",
+    "numpy": "numpy, dense (OpenBLAS)",
+    "onnxruntime": "onnxruntime, dense",
+    "torch F.linear": "torch CSR, `F.linear(x, W)`",
+    "torch W @ x'": "torch CSR, `(W @ x.T).T`",
+    "scipy": "scipy CSR",
+    "deepsparse": "DeepSparse",
+}
+
+
+@dataclass
+class InProcess:
+    """Somebody who multiplies in this process.
+
+    facts : what is recorded beside the times: bytes, what was chosen
+    """
+
+    run: Callable[[], Any]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def turn(self, calls: int) -> tuple[float, float]:
+        return turns.turn(self.run, calls)
+
+    def result(self) -> np.ndarray:
+        y = self.run()
+        return y.float().numpy() if torch.is_tensor(y) else np.asarray(y)
+
+
+# Who, and with zeros in which pattern.
+Name = tuple[str, str]
+Entry = tuple[Name, InProcess | Loaded]
+
+
+def contestants(case: Case) -> Iterator[Entry]:
+    """All of this process; torch in float32, which all are compared with, comes first."""
+    yield from _dense(case)
+    for pattern in PATTERNS:
+        weight = case.weight(pattern)
+        if weight is not None:
+            yield from _bare(case, pattern, weight)
+            yield from _compiled(case, pattern, weight)
+    yield from _peers(case)
+
+
+def of_engine(engine: Engine, case: Case) -> Iterator[Entry]:
+    """The products that an engine takes part with."""
+    for pattern in ENGINE_PATTERNS[engine.name]:
+        weight = case.weight(pattern)
+        assert weight is not None
+        yield (engine.name, pattern), engine.load(pattern, weight, case.samples(), case.threads)
+
+
+def _dense(case: Case) -> Iterator[Entry]:
+    x, weight = case.samples(), case.weight("unstructured")
+    assert weight is not None
+    tensors = torch.from_numpy(x), torch.from_numpy(weight)
+    halves = tensors[0].bfloat16(), tensors[1].bfloat16()
+    y = np.empty((case.batch, case.rows), np.float32)
+    yield DENSE, InProcess(lambda: F.linear(*tensors), {"bytes": weight.nbytes})
+    yield ("bfloat16", "unstructured"), InProcess(lambda: F.linear(*halves))
+    yield ("numpy", "unstructured"), InProcess(lambda: np.matmul(x, weight.T, out=y))
+
+
+def _bare(case: Case, pattern: str, weight: np.ndarray) -> Iterator[Entry]:
+    """Products of layouts alone, into an array that is there."""
+    x = case.samples()
+    known = {layout.__name__: layout for layout in runtime.LAYOUTS}
+    for name, options in LAYOUTS[pattern].items():
+        if name in known:
+            try:
+                layout = known[name].build(weight, **options)
+            except ValueError:  # it does not take this shape
+                continue
+            yield (layout.name, pattern), _product(layout, x, case.threads)
+
+
+def _product(layout: runtime.Layout, x: np.ndarray, threads: int) -> InProcess:
+    y = np.empty((len(x), layout.rows), np.float32)
+    return InProcess(lambda: layout.matmul(x, out=y, threads=threads), {"bytes": layout.nbytes})
+
+
+def _compiled(case: Case, pattern: str, weight: np.ndarray) -> Iterator[Entry]:
+    """What a user has: ``gs.compile`` of a model with this layer, and what it chose."""
+    if not hasattr(gs, "compile"):
+        return
+    linear = nn.Linear(case.inputs, case.rows, bias=False)
+    linear.weight.data = torch.from_numpy(weight)
+    x = torch.from_numpy(case.samples())
+    model = gs.compile(nn.Sequential(linear).eval(), x)
+    yield (COMPILED, pattern), InProcess(lambda: model(x), {"choice": choice(model[0])})
+
+
+def choice(module: nn.Module) -> str:
+    """What a layer has become."""
+    return str(getattr(module, "layout_name", type(module).__name__))
+
+
+def _peers(case: Case) -> Iterator[Entry]:
+    """Sparse products of other libraries, with any zeros."""
+    x, weight = case.samples(), case.weight("unstructured")
+    assert weight is not None
+    tensor = torch.from_numpy(x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # "CSR is in beta state"
+        rows = torch.from_numpy(weight).to_sparse_csr()
+    matrix = scipy.sparse.csr_matrix(weight)
+    yield ("torch F.linear", "unstructured"), InProcess(lambda: F.linear(tensor, rows))
+    yield ("torch W @ x'", "unstructured"), InProcess(lambda: (rows @ tensor.T).T)
+    yield ("scipy", "unstructured"), InProcess(lambda: (matrix @ x.T).T)
