@@ -2,18 +2,67 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from threading import RLock
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from gossamer.kernels.machine import compiles
+from gossamer.runtime.calibration import GRID, Speeds, measure, name_of, this_machine
 from gossamer.runtime.product import Product
 
 if TYPE_CHECKING:
     from gossamer.runtime.layout import Layout
 
-# Nanoseconds of each kind of work where the machine has not been measured.
-TYPICAL = {"call": 1500.0, "block": 4.0, "row": 5.0, "moved": 1.0, "bytes": 0.01}
+# Nanoseconds of each kind of work that has not been measured: less than on most machines, so that
+# what might be fastest gets measured, and what cannot be does not.
+TYPICAL = {"call": 500.0, "block": 0.3, "fused": 0.1, "row": 1.0, "read": 0.1, "written": 0.1}
+# Work that each thread does for itself where they share the rows.
+REPEATED = {"call", "packed"}
+_learning = RLock()
 
 
-def seconds(product: Product, layout: Layout, samples: int) -> float:
-    """Seconds that a product should take for so many samples, on one thread."""
+def seconds(product: Product, layout: Layout, samples: int, share: float = 1.0) -> float:
+    """Seconds that a product should take for so many samples and a share of the rows."""
     work = product.work(layout, product.steps(samples))
-    return 1e-9 * sum(TYPICAL[what] * amount for what, amount in work.items())
+    speeds = _known(product, layout, work) or TYPICAL
+    return 1e-9 * sum(
+        speeds.get(what, 0.1) * amount * (1.0 if what in REPEATED else share)
+        for what, amount in work.items()
+    )
+
+
+def learn(products: Iterable[Product], layout: Layout) -> bool:
+    """Measure those products that have not been yet; whether there were any.
+
+    With ``GOSSAMER_CALIBRATE=0``, and where numba compiles nothing, typical speeds serve.
+    """
+    if os.environ.get("GOSSAMER_CALIBRATE") == "0" or not compiles():
+        return False
+    with _learning:
+        new = [p for p in products if _known(p, layout, p.work(layout, 1)) is None]
+        examples = _examples(layout) if new else []
+        for product in new:
+            speeds = measure(product, examples) if examples else {}
+            # what was not done in any example, or could not be tried, takes its typical time
+            kinds = dict.fromkeys(product.work(layout, 1), 1.0)
+            this_machine().remember(name_of(product, layout), kinds | TYPICAL | speeds)
+    return bool(new)
+
+
+def _known(product: Product, layout: Layout, work: Mapping[str, float]) -> Speeds | None:
+    """Remembered speeds; None where there are none of all that the product does."""
+    speeds = this_machine().speeds.get(name_of(product, layout))
+    return speeds if speeds and speeds.keys() >= work.keys() else None
+
+
+def _examples(layout: Layout) -> list[Layout]:
+    """Layouts of the same kind, large and small, full and nearly empty."""
+    random, found = np.random.default_rng(0), []
+    for rows, inputs, keep in GRID:
+        with suppress(ValueError):  # not every kind exists with every pattern
+            found.append(layout.similar(rows, inputs, keep, random))
+    return found

@@ -57,6 +57,28 @@ class Layout(ABC):
         arrays = self.arrays()
         return {name: value for name, value in self._fields().items() if name not in arrays}
 
+    def similar(self, rows: int, inputs: int, keep: float, random: np.random.Generator) -> Self:
+        """A layout of the same kind for a random weight: speeds are measured on such ones.
+
+        Each row keeps the same share of its blocks. Kinds that need other patterns have their own.
+
+        Raises
+        ------
+        ValueError
+            Where there is none of that shape with so many values.
+        """
+        height, width = self.block
+        places = random.random((rows // height, inputs // width)).argsort(axis=1)
+        mask = np.kron(places < keep * places.shape[1], np.ones((height, width), bool))
+        weight = np.where(mask, random.uniform(0.5, 1.0, mask.shape), 0.0).astype(np.float32)
+        options = {n: value for n, value in self.numbers().items() if n not in ("rows", "inputs")}
+        return self.build(weight, **options)
+
+    @property
+    def block(self) -> tuple[int, int]:
+        """Rows and columns of the blocks that are zero or not as a whole."""
+        return 1, 1
+
     @property
     def nbytes(self) -> int:
         """Bytes of memory, and of a file."""
@@ -107,6 +129,10 @@ class Layout(ABC):
             )
         run_plan(self, x.reshape(-1), bias, bounds, y.reshape(-1), len(x), threads)
         return y
+
+    def __getstate__(self) -> dict[str, Any]:
+        # plans hold functions, and are for the machine they were made on
+        return self._fields()
 
     def _fields(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

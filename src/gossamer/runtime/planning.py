@@ -2,50 +2,91 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from gossamer.runtime.cost import seconds
+from gossamer.runtime.cost import learn, seconds
 from gossamer.runtime.product import Bounds, Product
-from gossamer.runtime.threads import share
+from gossamer.runtime.threads import Part, cut, handover, together
 
 if TYPE_CHECKING:
     from gossamer.runtime.layout import Layout
 
 GROUP = 16  # rows that stay together when threads share them
+REMEMBERED = 64  # plans of a layout: more numbers of samples than that begin anew
 
 
-# Seconds that it should take, and pieces: which product computes samples [first, last).
-Plan = tuple[float, tuple[tuple[Product, int, int], ...]]
+class Piece(NamedTuple):
+    """A product, and which samples and rows of it each thread computes."""
+
+    product: Product
+    parts: tuple[Part, ...]
 
 
-def plan(layout: Layout, samples: int) -> Plan:
-    """The fastest way to compute ``samples``: seconds it should take, and (product, first, last).
+class Plan(NamedTuple):
+    """The seconds that it should take, and its pieces, one after the other."""
+
+    seconds: float
+    pieces: tuple[Piece, ...]
+
+
+def plan(layout: Layout, samples: int, threads: int = 1) -> Plan:
+    """The fastest way to compute ``samples``.
 
     One product computes as many samples as come in its steps; for those left over the same question
-    is asked again.
+    is asked again. Products that take part in it are measured if they have not been: what has not
+    been is taken to be faster than it is, so that nothing fast is overlooked.
     """
+    while True:
+        found = _cheapest(layout, samples, threads)
+        if not learn({piece.product for piece in found.pieces}, layout):
+            return found
+
+
+def _cheapest(layout: Layout, samples: int, threads: int) -> Plan:
     products = tuple(layout.products())
 
     @cache
     def best(first: int) -> Plan:
-        found: Plan = (inf, ())
+        found = Plan(inf, ())
         left = samples - first
         for product in products:
             whole = left - left % product.step
-            for last in {whole, left} if not product.whole else {whole}:
-                if last == 0:
+            for count in {whole, left} if not product.whole else {whole}:
+                if count == 0:
                     continue
-                rest, pieces = best(first + last) if last < left else (0.0, ())
-                cost = rest + seconds(product, layout, last)
-                if cost < found[0]:
-                    found = (cost, ((product, first, first + last), *pieces))
+                rest = best(first + count) if count < left else Plan(0.0, ())
+                cost, parts = _shared(product, layout, first, first + count, threads)
+                if cost + rest.seconds < found.seconds:
+                    found = Plan(cost + rest.seconds, (Piece(product, parts), *rest.pieces))
         return found
 
-    return best(0) if samples else (0.0, ())
+    return best(0) if samples else Plan(0.0, ())
+
+
+def _shared(
+    product: Product, layout: Layout, first: int, last: int, threads: int
+) -> tuple[float, tuple[Part, ...]]:
+    """Seconds and parts of a product that as many threads share as is fastest: all, or one."""
+    rows = layout.rows
+    alone: tuple[Part, ...] = ((first, last, 0, rows),)
+    found = seconds(product, layout, last - first), alone
+    if threads == 1 or product.threaded:
+        return found
+    lost = handover(product, threads)
+    by_samples = tuple((a, b, 0, rows) for a, b in cut(first, last, product.step, threads))
+    by_rows = tuple((first, last, a, b) for a, b in cut(0, rows, GROUP, threads))
+    for parts in (by_samples, by_rows):
+        cost = lost + max(
+            seconds(product, layout, b - a, (bottom - top) / max(rows, 1))
+            for a, b, top, bottom in parts
+        )
+        if len(parts) > 1 and cost < found[0]:
+            found = cost, parts
+    return found
 
 
 def run_plan(
@@ -58,22 +99,23 @@ def run_plan(
     threads: int,
 ) -> None:
     """Compute all samples: flat x and y."""
-    low, high = np.float32(bounds.low), np.float32(bounds.high)
-    for product, first, last in remembered_plan(layout, samples)[1]:
-
-        def piece(first: int, last: int, top: int, bottom: int, product: Product = product) -> None:
-            product.run(layout, x, bias, low, high, y, first, last, top, bottom)
-
-        if threads == 1:
-            piece(first, last, 0, layout.rows)
+    low, high = bounds.limits
+    for product, parts in remembered_plan(layout, samples, threads).pieces:
+        if len(parts) == 1:
+            product.run(layout, x, bias, low, high, y, *parts[0])
         else:
-            share(piece, first, last, product.step, layout.rows, GROUP, threads)
+            together(partial(product.run, layout, x, bias, low, high, y), parts)
 
 
-def remembered_plan(layout: Layout, samples: int) -> Plan:
-    """:func:`plan`, made once for each layout and number of samples."""
-    plans = layout.__dict__.setdefault("_plans", {})
-    if samples not in plans:
-        plans[samples] = plan(layout, samples)
-    found: Plan = plans[samples]
+def remembered_plan(layout: Layout, samples: int, threads: int = 1) -> Plan:
+    """:func:`plan`, made once for each layout, number of samples and number of threads."""
+    key = samples, threads
+    try:
+        found: Plan = layout.__dict__["_plans"][key]
+    except KeyError:
+        found = plan(layout, samples, threads)
+        plans = layout.__dict__.setdefault("_plans", {})
+        if len(plans) >= REMEMBERED:
+            plans.clear()
+        plans[key] = found
     return found

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import inf
 from typing import Any
 
 import numpy as np
+
+from gossamer.kernels.machine import caches
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,11 @@ class Bounds:
 
     low: float = -inf
     high: float = inf
+
+    @cached_property
+    def limits(self) -> tuple[np.float32, np.float32]:
+        """As the kernels take them."""
+        return np.float32(self.low), np.float32(self.high)
 
 
 BOUNDLESS = Bounds()
@@ -40,6 +48,8 @@ class Product:
     work : (layout, steps) -> {what: amount}
         How often it does what takes time, in ``steps`` steps: the cost model finds out on this
         machine how long each takes.
+    threaded : bool
+        Whether ``run`` itself uses as many threads as torch does.
     """
 
     name: str
@@ -47,10 +57,21 @@ class Product:
     run: Callable[..., None]
     work: Callable[[Any, int], Mapping[str, float]]
     whole: bool = False
+    threaded: bool = False
 
     def steps(self, samples: int) -> int:
         """Steps for so many samples."""
         return samples // self.step if self.whole else -(-samples // self.step)
+
+
+def reads(what: str, times: float, span: float) -> dict[str, float]:
+    """``times`` reads of ``what``, here and there among ``span`` bytes: how many miss each cache.
+
+    A cache of ``size`` bytes holds the share ``size / span`` of them.
+    """
+    misses = [max(0.0, 1.0 - size / max(span, 1.0)) for size in caches()]
+    names = (what, f"{what} beyond L1", f"{what} beyond L2", f"{what} beyond L3")
+    return dict(zip(names, (times, *(times * miss for miss in misses)), strict=True))
 
 
 def narrow(indices: np.ndarray, most: int) -> np.ndarray:

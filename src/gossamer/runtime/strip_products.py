@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gossamer.kernels import bind, slabs, strips, tiles
-from gossamer.runtime.product import Product
+from gossamer.runtime.product import Product, reads
 
 # Lanes of a vector and vectors across a panel: for few samples, and for many.
 PANELS = ((4, 1), (8, 1), (16, 1), (16, 2), (16, 4))
@@ -48,9 +48,8 @@ def _strip_product(
     @cache
     def kernel() -> Callable:
         formulas: dict[str, Callable | int] = {"start": start, "column": column}
-        formulas |= {
-            name: getattr(strips, name) for name in ("add_block", "aligned", "pack", "unpack")
-        }
+        names = ("sum_blocks", "add_block", "aligned", "pack", "unpack")
+        formulas |= {name: getattr(strips, name) for name in names}
         return bind(strips.strips, **sizes, **formulas)
 
     def run(layout: Any, x, bias, low, high, y, first, last, top, bottom) -> None:  # type: ignore[no-untyped-def]
@@ -60,16 +59,24 @@ def _strip_product(
 
     def work(layout: Any, steps: int) -> Mapping[str, float]:
         blocks = layout.values.size // (height * width)
-        return {
-            "call": 1,
-            "block": blocks * steps,
+        return panel_work(layout, steps, lanes * across) | {
+            "fused": layout.values.size * across * steps,
+            **reads("block", blocks * steps, 4 * layout.inputs * lanes * across),
             "row": layout.rows / height * steps,
-            "moved": (layout.inputs + layout.rows) * steps,
-            "bytes": layout.nbytes * steps,
         }
 
     name = f"strips {height}x{width} {column.__name__} {lanes}x{across}"
     return Product(name, lanes * across, run, work)
+
+
+def panel_work(layout: Any, steps: int, samples: int) -> dict[str, float]:
+    """What each kernel does that packs panels of ``samples`` and passes all values over each."""
+    return {
+        "call": 1,
+        "packed": layout.inputs * samples * steps,
+        "written": layout.rows * samples * steps,
+        **reads("line", layout.nbytes / 64 * steps, layout.nbytes),
+    }
 
 
 @cache
@@ -90,12 +97,12 @@ def _tile_product(lanes: int, across: int) -> Product:
         kernel()(*stored, x, bias, low, high, y, *sides, 0, first, last, top, bottom)
 
     def work(layout: Any, steps: int) -> Mapping[str, float]:
-        return {
-            "call": 1,
-            "block": layout.values.size * steps,
-            "row": layout.starts.size * steps,
-            "moved": (layout.inputs + layout.rows) * steps,
-            "bytes": layout.nbytes * steps,
+        count = max(1, layout.starts.size // max(layout.rows, 1))
+        line = 4 * lanes * across
+        return panel_work(layout, steps, lanes * across) | {
+            "fused": layout.values.size * across * steps,
+            **reads("block", layout.values.size * steps, line * layout.inputs / count),
+            **reads("row", layout.starts.size * steps, line * layout.rows),
         }
 
     return Product(f"tiles {lanes}x{across}", lanes * across, run, work)
@@ -120,7 +127,13 @@ def _slab_product(height: int, count: int) -> Product:
     def work(layout: Any, steps: int) -> Mapping[str, float]:
         blocks = layout.values.size // height
         rows = layout.rows / height
-        return {"call": 1, "block": blocks * steps, "row": rows * steps, "bytes": layout.nbytes}
+        return {
+            "call": 1,
+            "fused": blocks * count * steps,
+            **reads("block", blocks * steps, 4 * layout.inputs * count),
+            "row": rows * steps,
+            **reads("line", layout.nbytes / 64 * steps, layout.nbytes),
+        }
 
     return Product(f"slabs {height}x{count}", count, run, work, whole=True)
 

@@ -53,6 +53,10 @@ class BlockRows(Layout):
         arrays = self.values, self.columns, self.starts
         return dense_of_blocks(*arrays, (self.rows, self.inputs), self.height, self.width)
 
+    @property
+    def block(self) -> tuple[int, int]:
+        return self.height, self.width
+
     def products(self) -> Sequence[Product]:
         strips = strip_products(self.height, self.width)
         return strips + (slab_products(self.height) if self.width == 1 else ())
