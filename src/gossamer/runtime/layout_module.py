@@ -114,6 +114,31 @@ class LayoutModule(nn.Module):
         """How many threads may share a product now."""
         return self.threads or torch.get_num_threads()
 
+    def admitted(self, x: Tensor) -> Tensor:
+        """An input that numpy can see, where gradients are not wanted.
+
+        Raises
+        ------
+        TypeError
+            For other types than float32, unless torch is in autocast.
+        """
+        if x.dtype != torch.float32:
+            if not torch.is_autocast_enabled("cpu"):
+                raise TypeError(
+                    f"x must be float32, got {x.dtype}: compiled layers compute float32."
+                )
+            x = x.float()
+        return x.detach()
+
+    @torch.compiler.disable
+    def untraced(self, x: Tensor) -> Tensor:
+        """:meth:`forward`, of which ``torch.compile`` sees nothing: the graph breaks here."""
+        return self.forward(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the module computes."""
+        raise NotImplementedError
+
     def extra_repr(self) -> str:
         """What the layout is."""
         numbers = [f"{name}={value}" for name, value in self.layout_numbers.items()]

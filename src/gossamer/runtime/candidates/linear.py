@@ -1,1 +1,100 @@
-"""Linear layers."""
+"""Linear layers: a sparse weight in whichever layout should be fastest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gossamer.runtime.candidates import Options, candidates_for
+from gossamer.runtime.layout import Layout
+from gossamer.runtime.layout_module import LayoutModule
+from gossamer.runtime.planning import run_plan
+from gossamer.runtime.product import BOUNDLESS, Bounds
+from gossamer.runtime.shortlist import shortlist
+
+
+class RuntimeLinear(LayoutModule):
+    """``y = clip(x W' + bias)`` with W in a layout: what takes the place of a linear layer.
+
+    Parameters
+    ----------
+    layout : Layout
+        Of the weight (out_features, in_features).
+    bias, bounds, threads : as of :class:`gossamer.runtime.LayoutModule`
+
+    Examples
+    --------
+    >>> from gossamer.runtime import CSR
+    >>> linear = nn.Linear(4, 3)
+    >>> x = torch.ones(2, 5, 4)
+    >>> fast = RuntimeLinear(CSR.build(linear.weight.detach().numpy()), linear.bias)
+    >>> bool(torch.allclose(fast(x), linear(x), atol=1e-6))
+    True
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        bias: Tensor | None = None,
+        bounds: Bounds = BOUNDLESS,
+        threads: int | None = None,
+    ) -> None:
+        super().__init__(layout, bias, bounds, threads)
+        self.in_features, self.out_features = layout.inputs, layout.rows
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (..., in_features), float32, to y (..., out_features).
+
+        Where the input wants a gradient, it is that of the dense weight.
+        """
+        if torch.compiler.is_compiling():
+            return self.untraced(x)
+        if x.requires_grad and torch.is_grad_enabled():
+            return self.dense(x)
+        if x.requires_grad or x.dtype is not torch.float32:
+            x = self.admitted(x)
+        array = x.numpy()
+        *leading, inputs = array.shape
+        if inputs != self.in_features:
+            raise ValueError(
+                f"x must have shape (..., {self.in_features}), got {tuple(array.shape)}."
+            )
+        y = np.empty((*leading, self.out_features), np.float32)
+        if y.size:
+            layout, bias, bounds = self.views()
+            samples = y.size // self.out_features
+            flat = array.reshape(-1), bias, bounds, y.reshape(-1)
+            run_plan(layout, *flat, samples, self.allowed_threads())
+        return torch.from_numpy(y)
+
+    def dense(self, x: Tensor) -> Tensor:
+        """The same by a dense product, which torch differentiates."""
+        y = F.linear(x, self.dense_weight(), self.bias)
+        return y if self.bounds == BOUNDLESS else y.clamp(self.low, self.high)
+
+    def to_dense(self) -> nn.Module:
+        """Dense modules that give the same, for other devices and formats."""
+        linear = nn.Linear(self.in_features, self.out_features, self.bias is not None)
+        with torch.no_grad():
+            linear.weight.copy_(self.dense_weight())
+            if self.bias is not None:
+                linear.bias.copy_(self.bias)
+        if self.bounds == BOUNDLESS:
+            return linear.eval()
+        return nn.Sequential(linear, nn.Hardtanh(self.low, self.high)).eval()
+
+
+@candidates_for(nn.Linear)
+def linear(module: nn.Linear, inputs: tuple[Any, ...], options: Options) -> Iterator[nn.Module]:
+    """The module in the layouts that should be fastest for as many samples as it saw."""
+    weight = module.weight.detach()
+    if weight.dtype != torch.float32 or weight.device.type != "cpu":
+        return
+    samples = inputs[0].numel() // max(module.in_features, 1)
+    for layout in shortlist(weight.numpy(), samples, options):
+        yield RuntimeLinear(layout, module.bias, threads=options.threads)

@@ -1,0 +1,77 @@
+"""Shortlist: the layouts in which a weight should multiply fastest, by the cost model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gossamer.runtime.layout import LAYOUTS, Layout
+from gossamer.runtime.planning import remembered_plan
+
+if TYPE_CHECKING:
+    from gossamer.runtime.candidates import Options
+
+LENGTH = 3
+DENSEST = 0.75  # share of non-zero weights above which nothing has won against a dense product
+
+# Layouts that take options, and what is tried; those that are not named take none.
+VARIANTS: dict[str, tuple[Mapping[str, int], ...]] = {
+    "blocks": tuple(
+        {"height": height, "width": width}
+        for height, width in ((16, 1), (8, 1), (4, 1), (4, 4), (1, 4))
+    ),
+}
+
+# Layouts that are fast where inputs are zero, which one example does not tell of others.
+OF_INPUTS = {"columns"}
+
+
+def shortlist(weight: np.ndarray, samples: int, options: Options) -> list[Layout]:
+    """At most ``LENGTH`` layouts that hold the weight, the most promising first.
+
+    Parameters
+    ----------
+    weight : (rows, inputs) array, float32
+    samples : int
+        That come at once.
+    options : Options
+        With the objective ``"memory"``, layouts of fewer bytes are the promising ones.
+
+    Examples
+    --------
+    >>> from gossamer.runtime.candidates import Options
+    >>> weight = np.kron(np.eye(4), np.ones((16, 4))).astype(np.float32)
+    >>> shortlist(weight, 1, Options())[0].name
+    'blocks'
+    """
+    if np.count_nonzero(weight) > DENSEST * weight.size:
+        return []
+    found = list(_fitting(np.ascontiguousarray(weight)))
+    if options.objective == "memory":
+        return sorted(found, key=lambda layout: layout.nbytes)[:LENGTH]
+    return sorted(found, key=lambda layout: remembered_plan(layout, samples)[0])[:LENGTH]
+
+
+def _fitting(weight: np.ndarray) -> Iterator[Layout]:
+    nonzeros = np.count_nonzero(weight)
+    for kind in LAYOUTS:
+        if kind.name in OF_INPUTS:
+            continue
+        for variant in VARIANTS.get(kind.name, ({},)):
+            height, width = variant.get("height", 1), variant.get("width", 1)
+            if _stored(weight, height, width) > 2 * nonzeros:
+                continue
+            with suppress(ValueError):  # zeros of another pattern
+                yield kind.build(weight, **variant)
+
+
+def _stored(weight: np.ndarray, height: int, width: int) -> int:
+    """How many values the blocks that are not zero hold; more than all where they do not fit."""
+    rows, inputs = weight.shape
+    if rows % height or inputs % width:
+        return 2 * weight.size + 1
+    tiles = weight.reshape(rows // height, height, inputs // width, width)
+    return int((tiles != 0).any((1, 3)).sum()) * height * width
