@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from gossamer.kernels.strips import aligned, pack, unpack
 from gossamer.kernels.vector_sums import add_scaled, dots, totals
 from gossamer.kernels.vectors import load, plus, store, transposed
 
@@ -49,8 +50,8 @@ def value_gradients(columns, starts, x, g, gradient, inputs, rows, samples, top,
                 add_products(columns, k, stop, part, panel, within, gradient)
 
 
-def add_single_products(columns, k, stop, part, panel, within, gradient):
-    """For single values: those of a row share the row of ``g``, which stays in registers."""
+def add_products(columns, k, stop, part, panel, within, gradient):
+    """Single values ``k`` to ``stop`` of a row: they share that of ``g``, which is in registers."""
     factor = load(1, ACROSS, LANES, part, 0, 0)
     while k + MANY <= stop:
         found = totals(dots(MANY, factor, panel, columns, k, LANES * ACROSS))
@@ -67,7 +68,7 @@ def add_single_products(columns, k, stop, part, panel, within, gradient):
 
 
 def add_block_products(columns, k, stop, part, panel, within, gradient):
-    """For blocks: the values of one column share the column of ``x``."""
+    """Blocks ``k`` to ``stop`` of a block row: the values of a column share that of ``x``."""
     across = LANES * ACROSS
     for i in range(k * WIDTH, stop * WIDTH):
         place = np.int64(columns[i // WIDTH]) * WIDTH + i % WIDTH

@@ -7,6 +7,8 @@ _HOMES = {
     "layout": ("LAYOUTS", "Layout"),
     "layouts": ("CSR", "TiledCSR", "BlockRows", "ByColumns", "SlicedRows"),
     "product": ("Bounds",),
+    "training_linear": ("SparseLinear",),
+    "training_models": ("sparse_training", "to_dense"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME)

@@ -1,0 +1,149 @@
+"""Sparse training of models: layers that train faster sparse than dense, in the places of these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gossamer.nn.channels import positional
+from gossamer.runtime.swapping import swapped
+from gossamer.runtime.training_linear import SparseLinear
+
+BLOCKS = ((16, 1), (8, 1), (4, 4))
+_SECONDS, _LEAST, _MOST = 0.3, 3, 50  # of the rounds that decide on a layer, and their number
+_LEAST_ZEROS = 0.5  # no layer with fewer was seen to gain
+
+
+def sparse_training(model: nn.Module, example_inputs: Tensor | Sequence[Any]) -> nn.Module:
+    """A copy of a pruned model that trains its non-zero weights only, where that is faster.
+
+    Every :class:`torch.nn.Linear` of which at least half the weights are zero is timed against
+    :class:`SparseLinear`, forward and backward, on inputs of the shape that it has in the example
+    batch: with the layout of blocks, too, if its zeros have that pattern. The fastest stays.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Left as it is. Layers with hooks, with parametrised or with tied weights stay dense.
+    example_inputs : tensor, or sequence of the forward method's positional arguments
+        A batch as it comes in training.
+
+    Returns
+    -------
+    nn.Module
+        Make the optimiser for its parameters: these are others, and fewer. What is zero now stays
+        zero. :func:`to_dense` is the way back, for saving or for other devices.
+
+    Raises
+    ------
+    TypeError
+        Where a layer that has zeros is not float32 on the CPU.
+
+    References
+    ----------
+    Nikdan, Pegolotti, Iofinova, Kurtic and Alistarh (2023), SparseProp: efficient sparse
+    backpropagation for faster training of neural networks.
+
+    Examples
+    --------
+    >>> import gossamer as gs
+    >>> model = nn.Sequential(nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 10))
+    >>> _ = gs.nn.prune(model[0], keep=0.02)
+    >>> sparse_training(model, torch.zeros(64, 1024))
+    Sequential(
+      (0): SparseLinear(in_features=1024, out_features=1024, bias=True, stored=20971, layout=csr)
+      (1): ReLU()
+      (2): Linear(in_features=1024, out_features=10, bias=True)
+    )
+    """
+    candidates = _candidates(model)
+    with _recorded(candidates) as shapes, torch.no_grad():
+        model(*positional(example_inputs))
+
+    def make(name: str, module: nn.Module) -> nn.Module | None:
+        if name not in shapes:
+            return None
+        assert isinstance(module, nn.Linear)
+        return _fastest(module, shapes[name])
+
+    return swapped(model, make)
+
+
+def to_dense(model: nn.Module) -> nn.Module:
+    """A copy of a model with :class:`torch.nn.Linear` in place of each :class:`SparseLinear`.
+
+    Examples
+    --------
+    >>> to_dense(nn.Sequential(SparseLinear(4, 2, keep=0.5), nn.ReLU()))
+    Sequential(
+      (0): Linear(in_features=4, out_features=2, bias=True)
+      (1): ReLU()
+    )
+    """
+    return swapped(model, lambda name, module: _dense(module))
+
+
+def _dense(module: nn.Module) -> nn.Linear | None:
+    return module.to_linear() if isinstance(module, SparseLinear) else None
+
+
+def _candidates(model: nn.Module) -> dict[str, nn.Linear]:
+    """Layers whose weight is theirs alone, and mostly zero."""
+    owners: dict[int, int] = {}
+    for _, parameter in model.named_parameters(remove_duplicate=False):
+        owners[id(parameter)] = owners.get(id(parameter), 0) + 1
+    return {
+        name: module
+        for name, module in model.named_modules()
+        # not subclasses: torch's attention has one whose weight it uses without calling it
+        if type(module) is nn.Linear
+        and owners.get(id(module.weight)) == 1
+        and not (module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
+        and int((module.weight == 0).sum()) >= max(_LEAST_ZEROS * module.weight.numel(), 1)
+    }
+
+
+@contextmanager
+def _recorded(layers: dict[str, nn.Linear]) -> Iterator[dict[str, torch.Size]]:
+    """The shapes of the layers' inputs, by name."""
+    shapes: dict[str, torch.Size] = {}
+    with ExitStack() as hooks:
+        for name, layer in layers.items():
+
+            def record(module: nn.Module, inputs: tuple[Tensor, ...], name: str = name) -> None:
+                shapes[name] = inputs[0].shape
+
+            hooks.callback(layer.register_forward_pre_hook(record).remove)
+        yield shapes
+
+
+def _fastest(linear: nn.Linear, shape: torch.Size) -> nn.Module:
+    """Of the layers that compute the same, by the least time of many runs in turn."""
+    layers: list[nn.Module] = [linear, SparseLinear.from_linear(linear)]
+    for block in BLOCKS:
+        if linear.out_features % block[0] == 0 and linear.in_features % block[1] == 0:
+            made = SparseLinear.from_linear(linear, layout="blocks", block=block)
+            if made.values.numel() == layers[1].values.numel():  # type: ignore[operator]
+                layers.append(made)
+    x, g = torch.randn(shape), torch.randn(*shape[:-1], linear.out_features)
+    times = [[_run(layer, x, g)] for layer in layers]
+    one_round = sum(_run(layer, x, g) for layer in layers)
+    for _ in range(min(max(int(_SECONDS / one_round), _LEAST), _MOST)):
+        for layer, found in zip(layers, times, strict=True):
+            found.append(_run(layer, x, g))
+    # on a draw the dense layer stays, as it comes first
+    return min(zip(map(min, times), layers, strict=True), key=lambda pair: pair[0])[1]
+
+
+def _run(layer: nn.Module, x: Tensor, g: Tensor) -> float:
+    """Seconds of a forward and a backward pass."""
+    parameters = [p for p in layer.parameters() if p.requires_grad]
+    x = x.detach().requires_grad_()
+    start = perf_counter()
+    torch.autograd.grad(layer(x), [x, *parameters], g)
+    return perf_counter() - start

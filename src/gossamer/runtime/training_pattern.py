@@ -1,0 +1,145 @@
+"""Pattern: where the values of a sparse layer lie; of a mask, or drawn without ever being dense."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from gossamer.runtime.layout import Layout
+from gossamer.runtime.layouts import CSR, BlockRows
+
+
+@dataclass(frozen=True, eq=False)
+class Pattern:
+    """Blocks of ``height`` x ``width`` in a weight (rows, inputs).
+
+    Attributes
+    ----------
+    columns : (n_blocks,) block columns, block row by block row
+    starts : (rows / height + 1,) where those of each block row begin
+
+    Both are signed and as narrow as can be: pickles of torch hold no unsigned tensors.
+    """
+
+    rows: int
+    inputs: int
+    height: int
+    width: int
+    columns: np.ndarray
+    starts: np.ndarray
+
+    @classmethod
+    def of_mask(cls, mask: np.ndarray, height: int = 1, width: int = 1) -> Self:
+        """The blocks that a mask (rows, inputs) touches."""
+        rows, inputs = mask.shape
+        check_blocks(rows, inputs, height, width)
+        there = mask.reshape(rows // height, height, inputs // width, width).any((1, 3))
+        return cls._made(rows, inputs, height, width, there.sum(1), np.nonzero(there)[1])
+
+    @classmethod
+    def random(
+        cls,
+        rows: int,
+        inputs: int,
+        rng: np.random.Generator,
+        *,
+        keep: float | None = None,
+        fan_in: int | None = None,
+        height: int = 1,
+        width: int = 1,
+    ) -> Self:
+        """A share of all blocks, each as likely, or the same number of inputs for each row."""
+        check_blocks(rows, inputs, height, width)
+        tall, wide = rows // height, inputs // width
+        if fan_in is None:
+            assert keep is not None
+            places = draw(rng, np.array([round(keep * tall * wide)]), tall * wide)
+            counts = np.bincount(places // wide, minlength=tall) if wide else np.zeros(tall, int)
+            columns = places % wide if wide else places
+        else:
+            counts = np.full(tall, fan_in // width)
+            columns = draw(rng, counts, wide)
+        return cls._made(rows, inputs, height, width, counts, columns)
+
+    @classmethod
+    def _made(
+        cls,
+        rows: int,
+        inputs: int,
+        height: int,
+        width: int,
+        counts: np.ndarray,
+        columns: np.ndarray,
+    ) -> Self:
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        # 32 bits also where 16 would do: the array of another pattern of this shape must fit
+        starts = starts.astype(np.int32 if starts[-1] < 1 << 31 else np.int64)
+        kinds = (np.int16, np.int32, np.int64)
+        narrow = next(kind for kind in kinds if inputs - 1 <= np.iinfo(kind).max)
+        return cls(rows, inputs, height, width, columns.astype(narrow), starts)
+
+    @property
+    def stored(self) -> int:
+        """How many values there are."""
+        return self.columns.size * self.height * self.width
+
+    def fan_in(self) -> np.ndarray:
+        """(rows,) how many inputs each row has."""
+        return np.repeat(self.counts() * self.width, self.height)
+
+    def counts(self) -> np.ndarray:
+        """(rows / height,) how many blocks each block row has."""
+        starts = self.starts.astype(np.int64)
+        return starts[1:] - starts[:-1]
+
+    def places(self) -> tuple[np.ndarray, np.ndarray]:
+        """Row and column of each value: block by block, the columns of each one after the other."""
+        block_rows = np.repeat(np.arange(len(self.starts) - 1), self.counts())
+        within = np.arange(self.height * self.width)
+        rows = block_rows[:, None] * self.height + within % self.height
+        columns = self.columns.astype(np.int64)[:, None] * self.width + within // self.height
+        return rows.ravel(), columns.ravel()
+
+    def layout(self, values: np.ndarray) -> Layout:
+        """The layout that has these values, on their memory."""
+        # layouts count without signs, and so do the kernels that are compiled for them
+        indices = (array.view(f"u{array.itemsize}") for array in (self.columns, self.starts))
+        if self.height == self.width == 1:
+            return CSR(self.rows, self.inputs, values, *indices)
+        return BlockRows(self.rows, self.inputs, self.height, self.width, values, *indices)
+
+
+def check_blocks(rows: int, inputs: int, height: int, width: int) -> None:
+    """Raise unless a weight consists of such blocks, which the kernels know."""
+    if height not in (1, 2, 4, 8, 16) or width < 1:
+        raise ValueError(
+            f"blocks must be 1, 2, 4, 8 or 16 rows high and at least one column wide, got "
+            f"{height} x {width}."
+        )
+    if rows % height or inputs % width:
+        raise ValueError(
+            f"a weight of shape {rows, inputs} does not consist of {height} x {width} blocks: "
+            "choose sides of blocks that divide it."
+        )
+
+
+def draw(rng: np.random.Generator, counts: np.ndarray, among: int) -> np.ndarray:
+    """For each count, so many different numbers below ``among``, in order, one after the other.
+
+    Takes memory in proportion to what is drawn. What is drawn twice is drawn again: every set of
+    numbers is as likely.
+    """
+    if counts.sum() * 2 > counts.size * among:  # the others are fewer
+        there = np.ones((counts.size, among), bool)
+        rest = among - counts
+        there[np.repeat(np.arange(counts.size), rest), draw(rng, rest, among)] = False
+        return np.nonzero(there)[1]
+    keys = np.empty(0, np.int64)
+    missing = counts
+    while missing.any():
+        sets = np.repeat(np.arange(counts.size), missing)
+        keys = np.union1d(keys, sets * among + rng.integers(among, size=sets.size))
+        missing = counts - np.bincount(keys // among, minlength=counts.size)
+    return keys % among if among else keys
