@@ -16,10 +16,13 @@ from benchmarks.runtime.contestants import COMPILED, DENSE, contestants
 from benchmarks.runtime.problems import PATTERNS, Case, cases
 
 TINY = Case(threads=1, rows=48, inputs=64, batch=3, sparsity=0.9)
-MACHINE = {
-    "bandwidth": [[1_000, 2e10], [1_000_000, 1e10]], "peak": {"torch": 1e11}, "versions": {"torch": "2"},
-    "processor": "abacus",
-}  # fmt: skip
+MACHINE = {"bandwidth": [[1_000, 2e10], [1_000_000, 1e10]], "peak": {"torch": 1e11}}
+
+
+@pytest.fixture(autouse=True)
+def uncalibrated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products are chosen by typical speeds: no test measures the machine."""
+    monkeypatch.setenv("GOSSAMER_CALIBRATE", "0")
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
@@ -101,7 +104,7 @@ def test_tables_from_tiny_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert text.startswith("# Speed")
     assert text.endswith("end")
     assert "| torch CSR, `F.linear(x, W)` | any zeros |" in text
-    assert "abacus" in text
+    assert "numpy 2" in text
     assert "old" not in text
     assert "gossamer, blocks 16x1" in (tmp_path / "_static" / "runtime_1.svg").read_text()
 

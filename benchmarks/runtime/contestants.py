@@ -16,18 +16,19 @@ from torch.nn import functional as F
 import gossamer as gs
 from benchmarks.runtime import turns
 from benchmarks.runtime.engines import Engine, Loaded
-from benchmarks.runtime.problems import PATTERNS, Case
+from benchmarks.runtime.problems import N_OF_M, PATTERNS, Case
 from gossamer import runtime
 
-Options = dict[str, Any]
-# The layouts that are made for each pattern; those that are not registered are left out.
-LAYOUTS: dict[str, dict[str, Options]] = {
-    "unstructured": {"CSR": {}, "TiledCSR": {}},
-    "fan-in": {"Condensed": {}, "CSR": {}},
-    "16x1": {"BlockRows": {"height": 16, "width": 1}},
-    "8x1": {"BlockRows": {"height": 8, "width": 1}},
-    "4x4": {"BlockRows": {"height": 4, "width": 4}},
-    "n-of-m": {"NofM": {}, "CSR": {}},
+# The layouts that are made for each pattern, with their options: those that suit its zeros.
+TALL, MIDDLE, SQUARE = ({"height": h, "width": w} for h, w in ((16, 1), (8, 1), (4, 4)))
+LAYOUTS: dict[str, tuple[tuple[type[runtime.Layout], dict[str, int]], ...]] = {
+    "unstructured": ((runtime.CSR, {}), (runtime.TiledCSR, {}), (runtime.SlicedRows, {})),
+    "fan-in": ((runtime.Condensed, {}), (runtime.CSR, {}), (runtime.SlicedRows, {})),
+    # 16 rows are two times 8, which fit more shapes
+    "16x1": ((runtime.BlockRows, TALL), (runtime.BlockRows, MIDDLE)),
+    "8x1": ((runtime.BlockRows, MIDDLE),),
+    "4x4": ((runtime.BlockRows, SQUARE),),
+    "n-of-m": ((runtime.PackedNofM, {}), (runtime.CSR, {}), (runtime.SlicedRows, {})),
 }
 # DeepSparse gains from zeros, in blocks more than elsewhere; it is compared with its own dense.
 ENGINE_PATTERNS = {
@@ -104,14 +105,15 @@ def _dense(case: Case) -> Iterator[Entry]:
 def _bare(case: Case, pattern: str, weight: np.ndarray) -> Iterator[Entry]:
     """Products of layouts alone, into an array that is there."""
     x = case.samples()
-    known = {layout.__name__: layout for layout in runtime.LAYOUTS}
-    for name, options in LAYOUTS[pattern].items():
-        if name in known:
-            try:
-                layout = known[name].build(weight, **options)
-            except ValueError:  # it does not take this shape
-                continue
-            yield (layout.name, pattern), _product(layout, x, case.threads)
+    for kind, options in LAYOUTS[pattern]:
+        if kind is runtime.PackedNofM:
+            options = dict(zip("nm", N_OF_M[case.sparsity], strict=True))
+        try:
+            layout = kind.build(weight, **options)
+        except ValueError:  # it does not take this shape
+            continue
+        name = " ".join([layout.name, *map(str, options.values())])
+        yield (name, pattern), _product(layout, x, case.threads)
 
 
 def _product(layout: runtime.Layout, x: np.ndarray, threads: int) -> InProcess:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,6 +20,7 @@ from benchmarks.runtime.contestants import DENSE, OTHERS, InProcess, contestants
 from benchmarks.runtime.engines import Engine, Loaded, started
 from benchmarks.runtime.problems import PATTERNS, Case
 from benchmarks.runtime.turns import PAUSE, in_turn
+from gossamer.kernels.machine import processor
 
 Record = dict[str, Any]
 
@@ -52,7 +52,7 @@ def run(cases: Iterable[Case], results: Path, budget: float) -> None:
         for threads in sorted({case.threads for case in missing}):
             with at_work(threads):
                 machine = roofline.machine(threads, engines.values())
-                machine |= {"versions": versions(engines.values()), "processor": processor()}
+                machine |= {"versions": versions(engines.values()), "processor": processor()[0]}
                 for case in missing:
                     if case.threads == threads:
                         record = measure(case, engines.values(), budget) | {"machine": machine}
@@ -65,19 +65,6 @@ def versions(engines: Iterable[Engine]) -> dict[str, str]:
     """Of all libraries."""
     found = {engine.name: engine.version for engine in engines}
     return {"torch": torch.__version__, "numpy": np.__version__, "scipy": scipy.__version__} | found
-
-
-def processor() -> str:
-    """Its name and family, as far as the system says."""
-    path = Path("/proc/cpuinfo")
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    named = {
-        key.strip(): value.strip()
-        for key, _, value in (line.partition(":") for line in text.splitlines())
-    }
-    if "model name" not in named:
-        return platform.processor() or platform.machine()
-    return f"{named['model name']} (family {named['cpu family']}, model {named['model']})"
 
 
 @contextmanager
