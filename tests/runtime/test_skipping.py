@@ -14,6 +14,7 @@ from torch import nn
 from gossamer.kernels import bind, skipping
 from gossamer.nn import load_model, save_model
 from gossamer.runtime import Bounds, ByColumns
+from gossamer.runtime.candidates import Options, candidates
 from gossamer.runtime.skipping_linear import SkippingLinear
 
 
@@ -134,10 +135,20 @@ def test_dense_modules_also_cut_and_bound(rng, linear):
         torch.testing.assert_close(module.to_dense()(x), module(x))
 
 
-@pytest.mark.parametrize("x", (torch.zeros(2, 69), torch.zeros(2, 70, dtype=torch.float64)))
-def test_other_inputs_are_refused(linear, x):
-    with pytest.raises(ValueError, match=r"x must be float32 of shape \(\.\.\., 70\)"):
-        SkippingLinear.of(linear)(x)
+def test_other_inputs_are_refused(linear):
+    module = SkippingLinear.of(linear)
+    with pytest.raises(ValueError, match=r"x must have shape \(\.\.\., 70\)"):
+        module(torch.zeros(2, 69))
+    for samples in (1, 200):
+        with pytest.raises(TypeError, match=r"x must be float32, got torch\.float64"):
+            module(torch.ones(samples, 70, dtype=torch.float64))
+
+
+def test_candidates_are_made_where_the_example_has_zeros(linear):
+    some, blank = torch.relu(torch.randn(3, 70)), torch.zeros(3, 70)
+    for x, expected in ((some, 1), (blank, 0), (some + 1, 0)):
+        found = [m for m in candidates(linear, (x,), Options()) if isinstance(m, SkippingLinear)]
+        assert len(found) == expected
 
 
 def test_cuts_must_fit(linear):

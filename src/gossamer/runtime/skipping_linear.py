@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Self
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gossamer.runtime.layout_module import LayoutModule
+from gossamer.runtime.candidates.linear import RuntimeLinear
 from gossamer.runtime.layouts import ByColumns
 from gossamer.runtime.product import BOUNDLESS, Bounds
 
@@ -38,7 +37,7 @@ class CutInputs(nn.Module):
         return x.masked_fill(x.abs() <= self.cuts, 0.0)
 
 
-class SkippingLinear(LayoutModule):
+class SkippingLinear(RuntimeLinear):
     """``y = x W' + bias`` over the inputs whose magnitude is above their cut.
 
     With one sample a linear layer takes as long as it takes to read its weight. Here columns of the
@@ -49,7 +48,7 @@ class SkippingLinear(LayoutModule):
     ----------
     layout : ByColumns
         With the weight and the cuts: see :meth:`of`.
-    bias, bounds, threads : as of :class:`LayoutModule`
+    bias, bounds, threads : as of :class:`gossamer.runtime.LayoutModule`
 
     Examples
     --------
@@ -70,7 +69,6 @@ class SkippingLinear(LayoutModule):
         threads: int | None = None,
     ) -> None:
         super().__init__(layout, bias, bounds, threads)
-        self.in_features, self.out_features = layout.inputs, layout.rows
         self.cutting = bool(layout.cuts.any())
 
     @classmethod
@@ -81,42 +79,30 @@ class SkippingLinear(LayoutModule):
         return cls(layout, linear.bias, threads=threads)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (..., inputs) to y (..., rows), both float32."""
-        if x.dtype != torch.float32 or x.shape[-1] != self.in_features:
-            raise ValueError(
-                f"x must be float32 of shape (..., {self.in_features}), got {x.dtype} of "
-                f"{tuple(x.shape)}."
-            )
-        if self._dense_is_faster(x) or (torch.is_grad_enabled() and x.requires_grad):
-            return self._dense(x)
-        layout, bias, bounds = self.views()
-        flat = np.ascontiguousarray(x.detach().reshape(-1, self.in_features).numpy())
-        y = layout.matmul(flat, bias, bounds, threads=self.allowed_threads())
-        return torch.from_numpy(y).view(*x.shape[:-1], self.out_features)
+        """x (..., in_features), float32, to y (..., out_features)."""
+        if torch.compiler.is_compiling():
+            return self.untraced(x)
+        if x.shape[-1] == self.in_features and self._dense_is_faster(x):
+            wants_gradient = torch.is_grad_enabled() and x.requires_grad
+            return self.dense(x if wants_gradient else self.admitted(x))
+        return super().forward(x)
 
-    def to_dense(self) -> nn.Module:
-        """Dense modules that give the same."""
-        linear = nn.Linear(self.in_features, self.out_features, self.bias is not None)
-        with torch.no_grad():
-            linear.weight.copy_(self.dense_weight())
-            if self.bias is not None:
-                linear.bias.copy_(self.bias)
-        before = [CutInputs(self.cuts.clone())] if self.cutting else []
-        after = [] if self.bounds == BOUNDLESS else [nn.Hardtanh(self.low, self.high)]
-        parts = [*before, linear, *after]
-        return nn.Sequential(*parts).eval() if len(parts) > 1 else linear
-
-    def _dense_is_faster(self, x: Tensor) -> bool:
-        samples = x.numel() // self.in_features if self.in_features else 0
-        most = (_FEW + _MORE * samples) * self.in_features
-        if samples * self.in_features <= most:
-            return False
-        kept = (x.abs() > self.cuts).count_nonzero() if self.cutting else x.count_nonzero()
-        return int(kept) > most
-
-    def _dense(self, x: Tensor) -> Tensor:
+    def dense(self, x: Tensor) -> Tensor:
+        """The same by a dense product."""
         if self.cutting:
             x = x.masked_fill(x.abs() <= self.cuts, 0.0)
         weight = self.values.view(self.in_features, self.out_features).T
         y = F.linear(x, weight, self.bias)
         return y if self.bounds == BOUNDLESS else y.clamp(self.low, self.high)
+
+    def to_dense(self) -> nn.Module:
+        """Dense modules that give the same, for other devices and formats."""
+        dense = super().to_dense()
+        return nn.Sequential(CutInputs(self.cuts.clone()), dense).eval() if self.cutting else dense
+
+    def _dense_is_faster(self, x: Tensor) -> bool:
+        most = _FEW * self.in_features + _MORE * x.numel()
+        if x.numel() <= most:
+            return False
+        kept = (x.abs() > self.cuts).count_nonzero() if self.cutting else x.count_nonzero()
+        return int(kept) > most
