@@ -135,7 +135,7 @@ def read_places(builder, pointer, lanes, bits, shift):
     else:
         read = _load(builder, pointer, vector_type(words, _WHOLE))
         each_word = lanes // words
-        spread = _lanes(i // each_word for i in range(lanes))
+        spread = _lanes([i // each_word for i in range(lanes)])
         moved = ir.Constant(wide, [bits * (i % each_word) for i in range(lanes)])
         places = builder.lshr(builder.shuffle_vector(read, read, spread), moved)
         places = builder.and_(places, ir.Constant(wide, [(1 << bits) - 1] * lanes))

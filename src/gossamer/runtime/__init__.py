@@ -5,7 +5,15 @@ from typing import Any
 
 _HOMES = {
     "layout": ("LAYOUTS", "Layout"),
-    "layouts": ("CSR", "TiledCSR", "BlockRows", "ByColumns", "SlicedRows"),
+    "layouts": (
+        "CSR",
+        "TiledCSR",
+        "BlockRows",
+        "ByColumns",
+        "SlicedRows",
+        "Condensed",
+        "PackedNofM",
+    ),
     "product": ("Bounds",),
     "training_linear": ("SparseLinear",),
     "training_models": ("sparse_training", "to_dense"),

@@ -1,4 +1,4 @@
-"""Products by the kernel ``slices``: few samples, any pattern of zeros."""
+"""Products by the kernels ``slices`` and ``gathers``: any pattern of zeros, few samples."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from gossamer.kernels import bind, slices
-from gossamer.runtime.product import Product
+from gossamer.kernels import bind, gathers, slices, strips
+from gossamer.runtime.product import Product, reads
 
 
 @cache
@@ -15,19 +15,24 @@ def slice_products(
     start: Callable = slices.start,
     row: Callable = slices.row,
     add_step: Callable = slices.add_step,
+    **sizes: int,
 ) -> tuple[Product, ...]:
     """Products with 16 rows in the lanes.
 
     The layout has ``values``, ``places``, ``starts`` and ``order``, which ``start``, ``row`` and
-    ``add_step`` read: see :func:`gossamer.kernels.slices.slices`.
+    ``add_step`` read: see :func:`gossamer.kernels.slices.slices`. ``sizes`` are the constants that
+    they name.
     """
-    return tuple(_slice_product(count, start, row, add_step) for count in (1, 2, 3, 4, 8))
+    return tuple(
+        _slice_product(count, {"start": start, "row": row, "add_step": add_step}, sizes)
+        for count in (1, 2, 3, 4, 8)
+    )
 
 
-def _slice_product(count: int, start: Callable, row: Callable, add_step: Callable) -> Product:
+def _slice_product(count: int, formulas: dict[str, Callable], sizes: dict[str, int]) -> Product:
     @cache
     def kernel() -> Callable:
-        return bind(slices.slices, COUNT=count, start=start, row=row, add_step=add_step)
+        return bind(slices.slices, COUNT=count, **formulas, **sizes)
 
     def run(layout: Any, x, bias, low, high, y, first, last, top, bottom) -> None:  # type: ignore[no-untyped-def]
         stored = layout.values, layout.places, layout.starts, layout.order
@@ -35,12 +40,40 @@ def _slice_product(count: int, start: Callable, row: Callable, add_step: Callabl
         kernel()(*stored, x, bias, low, high, y, *sides, first, last, top, bottom)
 
     def work(layout: Any, steps: int) -> Mapping[str, float]:
-        blocks = layout.values.size // slices.LANES
+        blocks = layout.values.size // slices.LANES * steps
         return {
             "call": 1,
-            "block": blocks * steps,
-            "row": layout.rows * steps,
-            "bytes": layout.nbytes * steps,
+            "fused": blocks * count,
+            **reads("block", blocks, 4 * layout.inputs * count),
+            "row": layout.rows * count * steps,
+            **reads("line", layout.nbytes / 64 * steps, layout.nbytes),
         }
 
-    return Product(f"slices {add_step.__name__} {count}", count, run, work, whole=True)
+    kind = " ".join([formulas["add_step"].__name__, *(f"{k}={v}" for k, v in sizes.items())])
+    return Product(f"slices {kind} {count}", count, run, work, whole=True)
+
+
+@cache
+def gather_products(
+    start: Callable = strips.start, column: Callable = strips.column
+) -> tuple[Product, ...]:
+    """Products of one sample, value by value: arrays as in ``strip_products``."""
+
+    @cache
+    def kernel() -> Callable:
+        return bind(gathers.gathers, start=start, column=column)
+
+    def run(layout: Any, x, bias, low, high, y, first, last, top, bottom) -> None:  # type: ignore[no-untyped-def]
+        stored = layout.values, layout.columns, layout.starts
+        sides = layout.inputs, layout.rows
+        kernel()(*stored, x, bias, low, high, y, *sides, first, last, top, bottom)
+
+    def work(layout: Any, steps: int) -> Mapping[str, float]:
+        return {
+            "call": 1,
+            **reads("block", layout.values.size * steps, 4 * layout.inputs),
+            "row": layout.rows * steps,
+            **reads("line", layout.nbytes / 64 * steps, layout.nbytes),
+        }
+
+    return (Product(f"gathers {start.__name__}", 1, run, work),)

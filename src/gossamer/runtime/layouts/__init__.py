@@ -2,8 +2,10 @@
 
 from gossamer.runtime.layouts.blocks import BlockRows
 from gossamer.runtime.layouts.by_columns import ByColumns
+from gossamer.runtime.layouts.condensed import Condensed
 from gossamer.runtime.layouts.csr import CSR
+from gossamer.runtime.layouts.n_of_m import PackedNofM
 from gossamer.runtime.layouts.sliced import SlicedRows
 from gossamer.runtime.layouts.tiled import TiledCSR
 
-__all__ = ["CSR", "BlockRows", "ByColumns", "SlicedRows", "TiledCSR"]
+__all__ = ["CSR", "BlockRows", "ByColumns", "Condensed", "PackedNofM", "SlicedRows", "TiledCSR"]

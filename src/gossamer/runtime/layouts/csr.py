@@ -10,6 +10,7 @@ import numpy as np
 
 from gossamer.runtime.layout import LAYOUTS, Layout, checked_weight
 from gossamer.runtime.product import Product, narrow
+from gossamer.runtime.slice_products import gather_products
 from gossamer.runtime.strip_products import block_arrays, dense_of_blocks, strip_products
 
 
@@ -42,4 +43,4 @@ class CSR(Layout):
         return dense_of_blocks(self.values, self.columns, self.starts, shape)
 
     def products(self) -> Sequence[Product]:
-        return strip_products()
+        return strip_products() + gather_products()

@@ -29,11 +29,11 @@ class SlicedRows(Layout):
     Examples
     --------
     >>> weight = np.zeros((16, 100), np.float32)
-    >>> weight[:, 60] = weight[3, 70] = weight[5, 99] = 1.0
+    >>> weight[:, 56] = weight[3, 70] = weight[5, 99] = 1.0
     >>> layout = SlicedRows.build(weight)
-    >>> layout.bases, layout.picks.reshape(-1, 16)[:, :6]
-    (array([60, 68], dtype=uint16), array([[ 0,  0,  0,  0,  0,  0],
-           [ 0,  0,  0,  2,  0, 31]], dtype=uint8))
+    >>> layout.bases, layout.picks.reshape(2, 16)[:, :3], layout.order[:3]
+    (array([56, 68], dtype=uint16), array([[ 0,  0,  0],
+           [ 2, 31,  0]], dtype=uint8), array([3, 5, 0], dtype=uint16))
     """
 
     name: ClassVar[str] = "sliced"
@@ -52,12 +52,10 @@ class SlicedRows(Layout):
         order = np.argsort(-counts, kind="stable")
         columns = _columns(weight[order], int(counts.max(initial=0)))
         bases, taken, starts = _windows(columns, inputs)
-        lanes = np.arange(rows + -rows % LANES).reshape(-1, LANES)
-        lanes = np.repeat(lanes, np.diff(starts), axis=0)
-        column = np.where(taken >= 0, taken, bases[:, None])
-        values = np.zeros(taken.shape, np.float32)
         there = taken >= 0
-        values[there] = weight[order[lanes[there]], column[there]]
+        column = np.where(there, taken, bases[:, None])
+        values = np.zeros(taken.shape, np.float32)
+        values[there] = weight[order[_lanes_of_steps(starts)[there]], taken[there]]
         picks = (column - bases[:, None]).astype(np.uint8)
         return cls(
             rows,
@@ -70,13 +68,11 @@ class SlicedRows(Layout):
         )
 
     def dense(self) -> np.ndarray:
-        steps = np.diff(self.starts.astype(np.int64))
-        lanes = np.arange(steps.size * LANES).reshape(-1, LANES)
-        lanes = np.repeat(lanes, steps, axis=0).ravel()
-        columns = np.repeat(self.bases.astype(np.int64), LANES) + self.picks
         weight = np.zeros((self.rows, self.inputs), np.float32)
+        columns = np.repeat(self.bases.astype(np.int64), LANES) + self.picks
         there = self.values != 0
-        weight[self.order[lanes[there]], columns[there]] = self.values[there]
+        lanes = _lanes_of_steps(self.starts).ravel()[there]
+        weight[self.order[lanes], columns[there]] = self.values[there]
         return weight
 
     def products(self) -> Sequence[Product]:
@@ -86,6 +82,13 @@ class SlicedRows(Layout):
     def places(self) -> tuple[np.ndarray, np.ndarray]:
         """What the kernel reads places from."""
         return self.bases, self.picks
+
+
+def _lanes_of_steps(starts: np.ndarray) -> np.ndarray:
+    """(steps, LANES): which place in the order of all rows each lane of each step has."""
+    slices = np.repeat(np.arange(starts.size - 1), np.diff(starts))
+    lanes: np.ndarray = slices[:, None] * LANES + np.arange(LANES)
+    return lanes
 
 
 _DONE = np.iinfo(np.int32).max
@@ -101,10 +104,13 @@ def _columns(weight: np.ndarray, most: int) -> np.ndarray:
     return columns.reshape(-1, LANES, most + 1)
 
 
+ALIGNED = 8  # windows that begin anywhere would lie in more lines of the cache
+
+
 def _windows(columns: np.ndarray, inputs: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Steps that take all columns: their windows' first columns, what each row takes, starts.
 
-    Each step's window begins with the first column that is left; every row that has one in it takes
+    Each step's window begins at the first column that is left; every row that has one in it takes
     its first. Rows without take -1.
     """
     slices = len(columns)
@@ -116,7 +122,7 @@ def _windows(columns: np.ndarray, inputs: int) -> tuple[np.ndarray, np.ndarray, 
         if (base == _DONE).all():
             break
         busy.append(base < _DONE)
-        base = np.minimum(base, inputs - WINDOW)
+        base = np.minimum(base // ALIGNED * ALIGNED, inputs - WINDOW)
         take = following < base[:, None] + WINDOW
         bases.append(base)
         takes.append(np.where(take, following, -1))
