@@ -139,6 +139,10 @@ class LayoutModule(nn.Module):
         """What the module computes."""
         raise NotImplementedError
 
+    def to_dense(self) -> nn.Module:
+        """Dense modules that give the same, for other devices and formats."""
+        raise NotImplementedError
+
     def extra_repr(self) -> str:
         """What the layout is."""
         numbers = [f"{name}={value}" for name, value in self.layout_numbers.items()]
