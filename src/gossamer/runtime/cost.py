@@ -13,6 +13,7 @@ import numpy as np
 from gossamer.kernels.machine import compiles
 from gossamer.runtime.calibration import GRID, Speeds, measure, name_of, this_machine
 from gossamer.runtime.product import Product
+from gossamer.runtime.threads import handover, openmp
 
 if TYPE_CHECKING:
     from gossamer.runtime.layout import Layout
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 # Nanoseconds of each kind of work that has not been measured: less than on most machines, so that
 # what might be fastest gets measured, and what cannot be does not.
 TYPICAL = {"call": 500.0, "block": 0.3, "fused": 0.1, "row": 1.0, "read": 0.1, "written": 0.1}
+TYPICAL_HANDOVER = {"openmp": 3e-6, "pool": 6e-5}
 # Work that each thread does for itself where they share the rows.
 REPEATED = {"call", "packed"}
 _learning = RLock()
@@ -35,12 +37,26 @@ def seconds(product: Product, layout: Layout, samples: int, share: float = 1.0) 
     )
 
 
-def learn(products: Iterable[Product], layout: Layout) -> bool:
-    """Measure those products that have not been yet; whether there were any.
+def handover_seconds(product: Product, threads: int) -> float:
+    """Seconds that sharing a product among threads adds."""
+    kind = "openmp" if product.together and openmp() else "pool"
+    name = f"{kind} of {threads}"
+    if name not in this_machine().speeds:
+        if not calibrating():
+            return TYPICAL_HANDOVER[kind]
+        with _learning:
+            this_machine().remember(name, {"call": 1e9 * handover(kind, threads)})
+    return 1e-9 * this_machine().speeds[name]["call"]
 
-    With ``GOSSAMER_CALIBRATE=0``, and where numba compiles nothing, typical speeds serve.
-    """
-    if os.environ.get("GOSSAMER_CALIBRATE") == "0" or not compiles():
+
+def calibrating() -> bool:
+    """Whether speeds are measured: not with ``GOSSAMER_CALIBRATE=0``, nor without a compiler."""
+    return os.environ.get("GOSSAMER_CALIBRATE") != "0" and compiles()
+
+
+def learn(products: Iterable[Product], layout: Layout) -> bool:
+    """Measure those products that have not been yet; whether there were any."""
+    if not calibrating():
         return False
     with _learning:
         new = [p for p in products if _known(p, layout, p.work(layout, 1)) is None]

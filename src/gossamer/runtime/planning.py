@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import cache
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from gossamer.runtime.cost import learn, seconds
+from gossamer.runtime.cost import handover_seconds, learn, seconds
 from gossamer.runtime.product import Bounds, Product
-from gossamer.runtime.threads import Part, cut, handover, together
+from gossamer.runtime.threads import Part, cut, run_parts
 
 if TYPE_CHECKING:
     from gossamer.runtime.layout import Layout
@@ -24,6 +24,11 @@ class Piece(NamedTuple):
 
     product: Product
     parts: tuple[Part, ...]
+    table: np.ndarray  # the same parts, for kernels
+
+    @classmethod
+    def of(cls, product: Product, parts: tuple[Part, ...]) -> Piece:
+        return cls(product, parts, np.array(parts, np.intp))
 
 
 class Plan(NamedTuple):
@@ -61,7 +66,7 @@ def _cheapest(layout: Layout, samples: int, threads: int) -> Plan:
                 rest = best(first + count) if count < left else Plan(0.0, ())
                 cost, parts = _shared(product, layout, first, first + count, threads)
                 if cost + rest.seconds < found.seconds:
-                    found = Plan(cost + rest.seconds, (Piece(product, parts), *rest.pieces))
+                    found = Plan(cost + rest.seconds, (Piece.of(product, parts), *rest.pieces))
         return found
 
     return best(0) if samples else Plan(0.0, ())
@@ -76,7 +81,7 @@ def _shared(
     found = seconds(product, layout, last - first), alone
     if threads == 1 or product.threaded:
         return found
-    lost = handover(product, threads)
+    lost = handover_seconds(product, threads)
     by_samples = tuple((a, b, 0, rows) for a, b in cut(first, last, product.step, threads))
     by_rows = tuple((first, last, a, b) for a, b in cut(0, rows, GROUP, threads))
     for parts in (by_samples, by_rows):
@@ -100,11 +105,11 @@ def run_plan(
 ) -> None:
     """Compute all samples: flat x and y."""
     low, high = bounds.limits
-    for product, parts in remembered_plan(layout, samples, threads).pieces:
+    for product, parts, table in remembered_plan(layout, samples, threads).pieces:
         if len(parts) == 1:
             product.run(layout, x, bias, low, high, y, *parts[0])
         else:
-            together(partial(product.run, layout, x, bias, low, high, y), parts)
+            run_parts(product, table, layout, x, bias, low, high, y)
 
 
 def remembered_plan(layout: Layout, samples: int, threads: int = 1) -> Plan:

@@ -50,6 +50,9 @@ class Product:
         machine how long each takes.
     threaded : bool
         Whether ``run`` itself uses as many threads as torch does.
+    together : (parallel, parts, layout, x, bias, low, high, y) -> None, optional
+        ``run`` for each row of ``parts``, on the threads of OpenMP: see
+        :func:`gossamer.kernels.sharing.together`.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Product:
     work: Callable[[Any, int], Mapping[str, float]]
     whole: bool = False
     threaded: bool = False
+    together: Callable[..., None] | None = None
 
     def steps(self, samples: int) -> int:
         """Steps for so many samples."""

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from gossamer.kernels import bind, slabs, strips, tiles
+from gossamer.kernels import slabs, strips, tiles
+from gossamer.runtime.compiled import compiled
 from gossamer.runtime.product import Product, reads
 
 # Lanes of a vector and vectors across a panel: for few samples, and for many.
@@ -45,17 +46,10 @@ def _strip_product(
         "WIDTH": width,
     }
 
-    @cache
-    def kernel() -> Callable:
-        formulas: dict[str, Callable | int] = {"start": start, "column": column}
-        names = ("sum_blocks", "add_block", "aligned", "pack", "unpack")
-        formulas |= {name: getattr(strips, name) for name in names}
-        return bind(strips.strips, **sizes, **formulas)
-
-    def run(layout: Any, x, bias, low, high, y, first, last, top, bottom) -> None:  # type: ignore[no-untyped-def]
-        stored = layout.values, layout.columns, layout.starts
-        sides = layout.inputs, layout.rows
-        kernel()(*stored, x, bias, low, high, y, *sides, 0, first, last, top, bottom)
+    names = ("add_block", "aligned", "pack", "unpack")
+    formulas = {name: getattr(strips, name) for name in names}
+    formulas |= {"start": start, "column": column}
+    run, together = compiled(strips.strips, stored, 0, **sizes, **formulas)
 
     def work(layout: Any, steps: int) -> Mapping[str, float]:
         blocks = layout.values.size // (height * width)
@@ -66,7 +60,12 @@ def _strip_product(
         }
 
     name = f"strips {height}x{width} {column.__name__} {lanes}x{across}"
-    return Product(name, lanes * across, run, work)
+    return Product(name, lanes * across, run, work, together=together)
+
+
+def stored(layout: Any) -> tuple[np.ndarray, ...]:
+    """The arrays that these kernels read."""
+    return layout.values, layout.columns, layout.starts
 
 
 def panel_work(layout: Any, steps: int, samples: int) -> dict[str, float]:
@@ -86,15 +85,8 @@ def tile_products() -> tuple[Product, ...]:
 
 
 def _tile_product(lanes: int, across: int) -> Product:
-    @cache
-    def kernel() -> Callable:
-        formulas = {name: getattr(strips, name) for name in ("aligned", "pack", "unpack")}
-        return bind(tiles.tiles, LANES=lanes, ACROSS=across, **formulas)
-
-    def run(layout: Any, x, bias, low, high, y, first, last, top, bottom) -> None:  # type: ignore[no-untyped-def]
-        stored = layout.values, layout.columns, layout.starts
-        sides = layout.inputs, layout.rows
-        kernel()(*stored, x, bias, low, high, y, *sides, 0, first, last, top, bottom)
+    formulas = {name: getattr(strips, name) for name in ("aligned", "pack", "unpack")}
+    run, together = compiled(tiles.tiles, stored, 0, LANES=lanes, ACROSS=across, **formulas)
 
     def work(layout: Any, steps: int) -> Mapping[str, float]:
         count = max(1, layout.starts.size // max(layout.rows, 1))
@@ -105,7 +97,7 @@ def _tile_product(lanes: int, across: int) -> Product:
             **reads("row", layout.starts.size * steps, line * layout.rows),
         }
 
-    return Product(f"tiles {lanes}x{across}", lanes * across, run, work)
+    return Product(f"tiles {lanes}x{across}", lanes * across, run, work, together=together)
 
 
 @cache
@@ -115,14 +107,8 @@ def slab_products(height: int) -> tuple[Product, ...]:
 
 
 def _slab_product(height: int, count: int) -> Product:
-    @cache
-    def kernel() -> Callable:
-        return bind(slabs.slabs, LANES=height, COUNT=count, add_block=slabs.add_block)
-
-    def run(layout: Any, x, bias, low, high, y, first, last, top, bottom) -> None:  # type: ignore[no-untyped-def]
-        stored = layout.values, layout.columns, layout.starts
-        sides = layout.inputs, layout.rows
-        kernel()(*stored, x, bias, low, high, y, *sides, first, last, top, bottom)
+    sizes: dict[str, Callable | int] = {"LANES": height, "COUNT": count}
+    run, together = compiled(slabs.slabs, stored, **sizes, add_block=slabs.add_block)
 
     def work(layout: Any, steps: int) -> Mapping[str, float]:
         blocks = layout.values.size // height
@@ -135,7 +121,7 @@ def _slab_product(height: int, count: int) -> Product:
             **reads("line", layout.nbytes / 64 * steps, layout.nbytes),
         }
 
-    return Product(f"slabs {height}x{count}", count, run, work, whole=True)
+    return Product(f"slabs {height}x{count}", count, run, work, whole=True, together=together)
 
 
 def block_arrays(

@@ -1,19 +1,41 @@
-"""Threads: a few that wait for pieces of a product."""
+"""Threads: they share the parts of a product.
+
+Those of OpenMP where torch has brought them, as they take up work within microseconds; else, and in
+a process that was forked, where OpenMP's threads are gone for good, a pool of Python's.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
+from time import perf_counter, sleep
+from typing import Any
 
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from gossamer.kernels import bind, sharing
+from gossamer.kernels.machine import compiles
 from gossamer.runtime.product import Product
 
 Part = tuple[int, int, int, int]  # samples [first, last) of rows [top, bottom)
+_forked = False
 
 
-def together(piece: Callable[..., None], parts: Sequence[Part]) -> None:
+def run_parts(product: Product, parts: np.ndarray, *arguments: Any) -> None:
+    """``product.run(*arguments, *part)`` for each row of ``parts``, all at once."""
+    parallel = openmp() if product.together else None
+    if product.together and parallel:
+        product.together(parallel, parts, *arguments)
+    else:
+        together(partial(product.run, *arguments), parts.tolist())
+
+
+def together(piece: Callable[..., None], parts: Sequence[Sequence[int]]) -> None:
     """``piece(*part)`` for all parts at once; returns when all are done.
 
     Raises
@@ -50,11 +72,6 @@ def share(
     together(piece, parts)
 
 
-def handover(product: Product, threads: int) -> float:
-    """Seconds that it takes until other threads have begun, and all know that all are done."""
-    return 6e-5
-
-
 def cut(first: int, last: int, unit: int, parts: int) -> list[tuple[int, int]]:
     """[first, last) in at most ``parts`` ranges of whole units, the last one's rest included."""
     units = -(-(last - first) // unit)
@@ -62,11 +79,59 @@ def cut(first: int, last: int, unit: int, parts: int) -> list[tuple[int, int]]:
     return [(a, b) for a, b in pairwise(ends) if a < b]
 
 
+def openmp() -> int | None:
+    """The address of ``GOMP_parallel`` in the runtime that torch computes with; None without."""
+    return None if _forked else _found_openmp()
+
+
+def handover(kind: str, threads: int) -> float:
+    """Seconds until other threads have begun, and all know that all are done.
+
+    ``kind`` is "openmp" or "pool".
+    """
+    parts = np.zeros((threads, 4), np.intp)
+    if kind == "openmp":
+        run = partial(bind(sharing.together, piece=_nothing), _found_openmp(), parts)
+        return float(np.median([_seconds(run) for _ in range(50)][10:]))
+    # between products its threads fall asleep
+    run = partial(together, lambda *part: None, parts.tolist())
+    return float(np.median([_seconds(run, sleep, 1e-3) for _ in range(15)]))
+
+
+def _seconds(run: Callable[[], Any], before: Callable[..., Any] = bool, *given: Any) -> float:
+    before(*given)
+    begun = perf_counter()
+    run()
+    return perf_counter() - begun
+
+
+def _nothing(first, last, top, bottom):  # type: ignore[no-untyped-def]
+    pass
+
+
+@cache
+def _found_openmp() -> int | None:
+    if not compiles():
+        return None
+    loaded = ThreadpoolController().select(user_api="openmp").lib_controllers
+    # of several runtimes that of torch: its threads are awake
+    for library in sorted(loaded, key=lambda library: "torch" not in library.filepath):
+        entry = getattr(ctypes.CDLL(library.filepath), "GOMP_parallel", None)
+        if entry is not None:
+            return ctypes.cast(entry, ctypes.c_void_p).value
+    return None
+
+
 @cache
 def _pool(workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix="gossamer")
 
 
+def _after_fork() -> None:
+    global _forked
+    _forked = True
+    _pool.cache_clear()
+
+
 if hasattr(os, "register_at_fork"):
-    # threads do not live on in the child
-    os.register_at_fork(after_in_child=_pool.cache_clear)
+    os.register_at_fork(after_in_child=_after_fork)
