@@ -6,7 +6,17 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-_ROOMS = ("losses", "penalties", "structures", "solvers", "linear", "nn", "report", "testing")
+_ROOMS = (
+    "losses",
+    "penalties",
+    "structures",
+    "solvers",
+    "linear",
+    "nn",
+    "runtime",
+    "report",
+    "testing",
+)
 
 _HOMES = {
     "core": ("Problem", "Result", "Certificate", "ConvergenceWarning", "UnsupportedProblem"),
@@ -57,6 +67,7 @@ _HOMES = {
         "save",
         "load",
     ),
+    "runtime": ("compile",),
 }
 
 

@@ -4,6 +4,10 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "compiling": ("compile",),
+    "compile_report": ("CompileReport", "report"),
+    "layout_module": ("LayoutModule",),
+    "candidates.linear": ("RuntimeLinear",),
     "layout": ("LAYOUTS", "Layout"),
     "layouts": (
         "CSR",

@@ -188,12 +188,9 @@ def _seen_as(
     kinds: Mapping[str, str], buffers: Mapping[str, Tensor | None]
 ) -> dict[str, Tensor | None]:
     """The buffers, those named with their bits read as another type."""
-    return {
-        name: buffer if buffer is None or name not in kinds else buffer.view(_dtype(kinds[name]))
-        for name, buffer in buffers.items()
-    }
-
-
-def _dtype(name: str) -> torch.dtype:
-    found: torch.dtype = getattr(torch, name)
-    return found
+    seen = dict(buffers)
+    for name, kind in kinds.items():
+        buffer, wanted = buffers[name], getattr(torch, kind)
+        if buffer is not None and buffer.dtype != wanted:
+            seen[name] = buffer.view(wanted)
+    return seen

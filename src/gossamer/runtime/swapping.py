@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 
 from torch import nn
@@ -26,18 +26,27 @@ def swapped(model: nn.Module, make: Make) -> nn.Module:
     Tanh()
     """
     model = deepcopy(model)
-    made: dict[int, nn.Module] = {}
-    # what was replaced is kept alive, so that no other module takes its place in memory
-    originals = dict(model.named_modules())
-    for name, module in originals.items():
-        new = make(name, module)
-        if new is not None:
-            made[id(module)] = new.train(module.training)
-    for parent in originals.values():
-        for child, module in parent._modules.items():
-            if id(module) in made:
-                parent._modules[child] = made[id(module)]
-                if isinstance(parent, nn.TransformerEncoderLayer):
-                    # it would compute with the weights of its parts, without calling them
-                    parent.activation_relu_or_gelu = 0
-    return made.get(id(model), model)
+    made = {module: make(name, module) for name, module in model.named_modules()}
+    return put_in(model, {old: new for old, new in made.items() if new is not None})
+
+
+def put_in(model: nn.Module, replacements: Mapping[nn.Module, nn.Module]) -> nn.Module:
+    """Put modules in the places of others, in all of them; returns the model, or what replaces it.
+
+    torch's encoder layers have a way of their own to compute from the weights of their parts,
+    without calling them: it is switched off where a part has changed.
+    """
+    parents = list(model.modules())
+    for old, new in replacements.items():
+        new.train(old.training)
+    for parent in parents:
+        for name, child in parent._modules.items():
+            if child is not None and child in replacements:
+                parent._modules[name] = replacements[child]
+    made = set(replacements.values())
+    for parent in parents:
+        if isinstance(parent, nn.TransformerEncoderLayer) and not made.isdisjoint(parent.modules()):
+            parent.activation_relu_or_gelu = 0
+        if isinstance(parent, nn.TransformerEncoder) and not made.isdisjoint(parent.modules()):
+            parent.use_nested_tensor = False
+    return replacements.get(model, model)

@@ -1,0 +1,106 @@
+"""Choosing: what one layer becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from gossamer.nn.memory import parameter_bytes
+from gossamer.runtime.candidates import Options, candidates
+from gossamer.runtime.compile_report import DENSE, Row
+from gossamer.runtime.example_calls import Call, deviation
+from gossamer.runtime.layout_module import LayoutModule
+from gossamer.runtime.racing import race
+
+CLEARLY = 0.97  # of the layer's time: what is not below has not been shown to be faster
+ALLOWANCE = 0.01  # of the model's time, that fewer bytes may cost in one layer
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """A layer, what it should become (None: it stays), and the numbers that say so."""
+
+    module: nn.Module
+    replacement: nn.Module | None
+    row: Row
+    dense_row: Row
+    deviation: float
+    gain: float
+
+
+def choose(
+    name: str, module: nn.Module, call: Call, options: Options, tolerance: float, seconds: float
+) -> Choice:
+    """Measure a layer against what could replace it.
+
+    Parameters
+    ----------
+    call : what the layer saw in the example
+    tolerance : of the outputs
+    seconds : that the whole model takes
+    """
+    with torch.no_grad():
+        expected = call.of(module)
+        found, apart = [], []
+        for candidate in candidates(module, call.args, options):
+            differs = deviation(call.of(candidate), expected)
+            if differs <= tolerance:
+                found.append(candidate)
+                apart.append(differs)
+            elif options.values == "float32":
+                raise ValueError(
+                    f"layer {name!r}: its output by {candidate} differs by {differs:.2g} of its "
+                    f"largest number, more than the tolerance of {tolerance:.2g}: allow more by "
+                    "the argument tolerance."
+                )
+    dense, *times = race([partial(call.of, way) for way in (module, *found)])
+    best = _best(dense, times, [parameter_bytes(one) for one in found], options, call, seconds)
+    weight: Any = module.weight
+    size = parameter_bytes(module)
+    sparsity = 1 - int(weight.count_nonzero()) / max(weight.numel(), 1)
+    common = (name, type(module).__name__, sparsity)
+    dense_row = Row(*common, DENSE, dense, dense, size, size)
+    if best is None:
+        return Choice(module, None, dense_row, dense_row, 0.0, 0.0)
+    new = found[best]
+    row = Row(*common, layout_of(new), dense, times[best], size, parameter_bytes(new))
+    return Choice(module, new, row, dense_row, apart[best], (dense - times[best]) * call.count)
+
+
+def _best(
+    dense: float, times: list[float], sizes: list[int], options: Options, call: Call, whole: float
+) -> int | None:
+    if options.objective == "latency":
+        fast = [place for place, time in enumerate(times) if time < CLEARLY * dense]
+        return min(fast, key=times.__getitem__, default=None)
+    allowed = dense + ALLOWANCE * whole / call.count
+    fit = [place for place, time in enumerate(times) if time <= allowed]
+    return min(fit, key=sizes.__getitem__, default=None)
+
+
+def layout_of(module: nn.Module) -> str:
+    """What to call a runtime module's layout."""
+    if not isinstance(module, LayoutModule):
+        return type(module).__name__
+    layout = module.layout
+    height, width = layout.block
+    return layout.name if height == width == 1 else f"{layout.name} {height}x{width}"
+
+
+def tie(choices: Iterable[Choice]) -> None:
+    """Let layers that shared a weight, and got the same layout, share its arrays."""
+    first: dict[tuple[Any, ...], LayoutModule] = {}
+    for choice in choices:
+        new = choice.replacement
+        if isinstance(new, LayoutModule):
+            numbers = tuple(sorted(new.layout_numbers.items()))
+            same = first.setdefault((id(choice.module.weight), new.layout_name, numbers), new)
+            if same is not new:
+                for name in new.layout_arrays:
+                    setattr(new, name, getattr(same, name))
+                new.forget_views()
