@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.runtime import __main__ as command
 from benchmarks.runtime import engines, roofline, runner, table, turns
 from benchmarks.runtime.contestants import COMPILED, DENSE, contestants
-from benchmarks.runtime.problems import PATTERNS, Case, cases
+from benchmarks.runtime.problems import PATTERNS, Case
 
 TINY = Case(threads=1, rows=48, inputs=64, batch=3, sparsity=0.9)
 MACHINE = {"bandwidth": [[1_000, 2e10], [1_000_000, 1e10]], "peak": {"torch": 1e11}}
@@ -111,8 +111,9 @@ def test_tables_from_tiny_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     kept = results.read_text()
     command.main(options)  # nothing is measured twice
     assert results.read_text() == kept
-    runner.forget(results, list(cases([(32, 32)], (8,), (0.9,))))
-    assert len(runner.read(results)) == 1
+    command.main([*options, "--again"])
+    assert len(runner.read(results)) == 2
+    assert results.read_text() != kept
 
 
 def record(batch: int, **seconds: float) -> dict:

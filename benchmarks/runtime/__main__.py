@@ -17,9 +17,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.neural.__main__ import publish
+from benchmarks.neural.runner import forget, read
 from benchmarks.runtime import table
 from benchmarks.runtime.problems import BATCHES, SHAPES, SPARSITIES, THREADS, cases
-from benchmarks.runtime.runner import forget, read, run
+from benchmarks.runtime.runner import case_of, run
 
 HERE = Path(__file__).resolve().parent
 # Parts that print tables of their own, with the titles that these get.
@@ -103,7 +104,8 @@ def main(arguments: list[str] | None = None) -> None:
     if not options.report:
         asked = list(cases(options.shapes, options.batches, options.sparsities, threads))
         if options.again:
-            forget(options.results, asked)
+            unwanted = set(asked)
+            forget(options.results, lambda record: case_of(record) in unwanted)
         run(asked, options.results, options.budget)
         for name in parts:
             part(name, options.results, options.again)

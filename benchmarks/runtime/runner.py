@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,6 +14,7 @@ import scipy
 import torch
 from threadpoolctl import threadpool_limits
 
+from benchmarks.neural.runner import append, read
 from benchmarks.runtime import roofline
 from benchmarks.runtime.contestants import DENSE, OTHERS, InProcess, contestants, of_engine
 from benchmarks.runtime.engines import Engine, Loaded, started
@@ -25,29 +25,14 @@ from gossamer.kernels.machine import processor
 Record = dict[str, Any]
 
 
-def read(results: Path) -> list[Record]:
-    if not results.exists():
-        return []
-    return [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
-
-
 def case_of(record: Record) -> Case:
     return Case(**record["case"])
-
-
-def forget(results: Path, unwanted: Iterable[Case]) -> None:
-    """Leave the records of these cases out."""
-    unwanted = set(unwanted)
-    kept = [json.dumps(r) + "\n" for r in read(results) if case_of(r) not in unwanted]
-    if results.exists():
-        results.write_text("".join(kept), encoding="utf-8")
 
 
 def run(cases: Iterable[Case], results: Path, budget: float) -> None:
     """Measure the cases that are missing, each in about ``budget`` seconds."""
     done = {case_of(record) for record in read(results)}
     missing = [case for case in cases if case not in done]
-    results.parent.mkdir(parents=True, exist_ok=True)
     with started() as engines:
         for threads in sorted({case.threads for case in missing}):
             with at_work(threads):
@@ -56,8 +41,7 @@ def run(cases: Iterable[Case], results: Path, budget: float) -> None:
                 for case in missing:
                     if case.threads == threads:
                         record = measure(case, engines.values(), budget) | {"machine": machine}
-                        with results.open("a", encoding="utf-8") as file:
-                            file.write(json.dumps(record) + "\n")
+                        append(results, record)
                         print(brief(record), file=sys.stderr, flush=True)
 
 
