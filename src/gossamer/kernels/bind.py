@@ -72,30 +72,37 @@ def bind(kernel: Callable, **formulas: Callable | int) -> Callable:
 
 @cache
 def _bind(kernel: FunctionType, formulas: tuple[tuple[str, Any], ...]) -> Callable:
+    digest = hashlib.sha256()
+    digest.update(repr([pair for pair in formulas if isinstance(pair[1], int)]).encode())
     bound: dict[str, Any] = {name: value for name, value in formulas if isinstance(value, int)}
     functions = [(name, value) for name, value in formulas if name not in bound]
+    for function in (kernel, *(formula for _, formula in functions), _compiled):
+        _digest(function, digest, set())
+    tag = digest.hexdigest()[:16]
     # formulas may call each other: those without further needs first
     for name, formula in sorted(
         functions, key=lambda f: len(_names(f[1].__code__) & dict(functions).keys())
     ):
-        bound[name] = _compiled(formula, bound)
+        bound[name] = _compiled(formula, bound, f"{name}_{tag}")
     copy = rebind(kernel, bound, _SCALAR_NUMPY)
-    digest = hashlib.sha256()
-    digest.update(repr([pair for pair in formulas if isinstance(pair[1], int)]).encode())
-    for function in (kernel, *(formula for _, formula in functions)):
-        _digest(function, digest, set())
-    copy.__qualname__ = f"{kernel.__name__}_{digest.hexdigest()[:16]}"
+    copy.__qualname__ = f"{kernel.__name__}_{tag}"
     return _compile(copy)
 
 
-def _compiled(formula: FunctionType, bound: dict[str, Any]) -> Callable:
-    """A formula compiled together with the plain functions that it calls."""
+def _compiled(formula: FunctionType, bound: dict[str, Any], tag: str) -> Callable:
+    """A formula compiled together with the plain functions that it calls.
+
+    Kernels that come from the cache bring their formulas as machine code, which the process finds
+    by name: no two that differ may have the same one.
+    """
     names = dict(bound)
     for name in _names(formula.__code__) - bound.keys():
         value = formula.__globals__.get(name)
         if isinstance(value, FunctionType) and value is not formula:
-            names[name] = _compiled(value, {})
-    return numba.njit(fastmath=_FASTMATH)(rebind(formula, names, _SCALAR_NUMPY))
+            names[name] = _compiled(value, {}, tag)
+    copy = rebind(formula, names, _SCALAR_NUMPY)
+    copy.__qualname__ = f"{formula.__name__}_{tag}"
+    return numba.njit(fastmath=_FASTMATH)(copy)
 
 
 def _compile(function: Callable) -> Callable:
