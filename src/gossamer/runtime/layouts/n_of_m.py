@@ -71,9 +71,11 @@ class PackedNofM(Layout):
         shifts = np.arange(0, 8, bits, dtype=np.uint8)
         places = (self.places[:, None] >> shifts & (1 << bits) - 1).astype(np.int64)
         weight = np.zeros((self.rows + -self.rows % LANES, tiles, self.m), np.float32)
-        shape = -1, tiles, self.n, LANES
-        rows_of = (a.reshape(shape).transpose(0, 3, 1, 2) for a in (places, self.values))
-        np.put_along_axis(weight, *(a.reshape(-1, tiles, self.n) for a in rows_of), 2)
+        places, values = (
+            a.reshape(-1, tiles, self.n, LANES).transpose(0, 3, 1, 2).reshape(-1, tiles, self.n)
+            for a in (places, self.values)
+        )
+        np.put_along_axis(weight, places, values, 2)
         return weight.reshape(-1, self.inputs)[: self.rows]
 
     def products(self) -> Sequence[Product]:

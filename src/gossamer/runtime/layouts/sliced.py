@@ -29,11 +29,11 @@ class SlicedRows(Layout):
     Examples
     --------
     >>> weight = np.zeros((16, 100), np.float32)
-    >>> weight[:, 56] = weight[3, 70] = weight[5, 99] = 1.0
+    >>> weight[:, 56] = weight[3, 70] = weight[5, 95] = 1.0
     >>> layout = SlicedRows.build(weight)
     >>> layout.bases, layout.picks.reshape(2, 16)[:, :3], layout.order[:3]
-    (array([56, 68], dtype=uint16), array([[ 0,  0,  0],
-           [ 2, 31,  0]], dtype=uint8), array([3, 5, 0], dtype=uint16))
+    (array([56, 64], dtype=uint16), array([[ 0,  0,  0],
+           [ 6, 31,  0]], dtype=uint8), array([3, 5, 0], dtype=uint16))
     """
 
     name: ClassVar[str] = "sliced"
