@@ -37,16 +37,11 @@ def seconds(product: Product, layout: Layout, samples: int, share: float = 1.0) 
     )
 
 
-def handover_seconds(product: Product, threads: int) -> float:
-    """Seconds that sharing a product among threads adds."""
-    kind = "openmp" if product.together and openmp() else "pool"
-    name = f"{kind} of {threads}"
-    if name not in this_machine().speeds:
-        if not calibrating():
-            return TYPICAL_HANDOVER[kind]
-        with _learning:
-            this_machine().remember(name, {"call": 1e9 * handover(kind, threads)})
-    return 1e-9 * this_machine().speeds[name]["call"]
+def cheapest_handover(product: Product, threads: int) -> tuple[float, str]:
+    """Seconds that sharing a product among threads adds, and whose threads they best are."""
+    kinds = ("openmp", "pool") if product.together and openmp() else ("pool",)
+    costs = {k: handover(k, threads) if calibrating() else TYPICAL_HANDOVER[k] for k in kinds}
+    return min((cost, kind) for kind, cost in costs.items())
 
 
 def calibrating() -> bool:

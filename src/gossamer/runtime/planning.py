@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from gossamer.runtime.cost import handover_seconds, learn, seconds
+from gossamer.runtime.cost import cheapest_handover, learn, seconds
 from gossamer.runtime.product import Bounds, Product
 from gossamer.runtime.threads import Part, cut, run_parts
 
@@ -25,10 +25,7 @@ class Piece(NamedTuple):
     product: Product
     parts: tuple[Part, ...]
     table: np.ndarray  # the same parts, for kernels
-
-    @classmethod
-    def of(cls, product: Product, parts: tuple[Part, ...]) -> Piece:
-        return cls(product, parts, np.array(parts, np.intp))
+    crew: str  # whose threads: see `threads.handover`
 
 
 class Plan(NamedTuple):
@@ -64,9 +61,9 @@ def _cheapest(layout: Layout, samples: int, threads: int) -> Plan:
                 if count == 0:
                     continue
                 rest = best(first + count) if count < left else Plan(0.0, ())
-                cost, parts = _shared(product, layout, first, first + count, threads)
+                cost, piece = _shared(product, layout, first, first + count, threads)
                 if cost + rest.seconds < found.seconds:
-                    found = Plan(cost + rest.seconds, (Piece.of(product, parts), *rest.pieces))
+                    found = Plan(cost + rest.seconds, (piece, *rest.pieces))
         return found
 
     return best(0) if samples else Plan(0.0, ())
@@ -74,24 +71,22 @@ def _cheapest(layout: Layout, samples: int, threads: int) -> Plan:
 
 def _shared(
     product: Product, layout: Layout, first: int, last: int, threads: int
-) -> tuple[float, tuple[Part, ...]]:
-    """Seconds and parts of a product that as many threads share as is fastest: all, or one."""
+) -> tuple[float, Piece]:
+    """Seconds and the piece of a product that as many threads share as is fastest: all, or one."""
     rows = layout.rows
-    alone: tuple[Part, ...] = ((first, last, 0, rows),)
-    found = seconds(product, layout, last - first), alone
-    if threads == 1 or product.threaded:
-        return found
-    lost = handover_seconds(product, threads)
-    by_samples = tuple((a, b, 0, rows) for a, b in cut(first, last, product.step, threads))
-    by_rows = tuple((first, last, a, b) for a, b in cut(0, rows, GROUP, threads))
-    for parts in (by_samples, by_rows):
-        cost = lost + max(
-            seconds(product, layout, b - a, (bottom - top) / max(rows, 1))
-            for a, b, top, bottom in parts
-        )
-        if len(parts) > 1 and cost < found[0]:
-            found = cost, parts
-    return found
+    best, shares, crew = seconds(product, layout, last - first), [(first, last, 0, rows)], ""
+    if threads > 1 and rows and not product.threaded:
+        lost, other = cheapest_handover(product, threads)
+        by_samples = [(a, b, 0, rows) for a, b in cut(first, last, product.step, threads)]
+        by_rows = [(first, last, a, b) for a, b in cut(0, rows, GROUP, threads)]
+        for parts in (by_samples, by_rows):
+            cost = lost + max(
+                seconds(product, layout, b - a, (bottom - top) / rows)
+                for a, b, top, bottom in parts
+            )
+            if len(parts) > 1 and cost < best:
+                best, shares, crew = cost, parts, other
+    return best, Piece(product, tuple(shares), np.array(shares, np.intp), crew)
 
 
 def run_plan(
@@ -105,11 +100,11 @@ def run_plan(
 ) -> None:
     """Compute all samples: flat x and y."""
     low, high = bounds.limits
-    for product, parts, table in remembered_plan(layout, samples, threads).pieces:
+    for product, parts, table, crew in remembered_plan(layout, samples, threads).pieces:
         if len(parts) == 1:
             product.run(layout, x, bias, low, high, y, *parts[0])
         else:
-            run_parts(product, table, layout, x, bias, low, high, y)
+            run_parts(crew, product, table, layout, x, bias, low, high, y)
 
 
 def remembered_plan(layout: Layout, samples: int, threads: int = 1) -> Plan:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache, partial
 from itertools import pairwise
+from math import inf
 from time import perf_counter, sleep
 from typing import Any
 
@@ -26,9 +27,12 @@ Part = tuple[int, int, int, int]  # samples [first, last) of rows [top, bottom)
 _forked = False
 
 
-def run_parts(product: Product, parts: np.ndarray, *arguments: Any) -> None:
-    """``product.run(*arguments, *part)`` for each row of ``parts``, all at once."""
-    parallel = openmp() if product.together else None
+def run_parts(crew: str, product: Product, parts: np.ndarray, *arguments: Any) -> None:
+    """``product.run(*arguments, *part)`` for each row of ``parts``, all at once.
+
+    ``crew`` is "openmp" or "pool".
+    """
+    parallel = openmp() if crew == "openmp" else None
     if product.together and parallel:
         product.together(parallel, parts, *arguments)
     else:
@@ -84,25 +88,30 @@ def openmp() -> int | None:
     return None if _forked else _found_openmp()
 
 
-def handover(kind: str, threads: int) -> float:
+@cache
+def handover(crew: str, threads: int) -> float:
     """Seconds until other threads have begun, and all know that all are done.
 
-    ``kind`` is "openmp" or "pool".
+    ``crew`` is "openmp" or "pool". Each process finds out for itself: where others keep the cores
+    busy, threads that have to wait for each other are better left alone.
     """
     parts = np.zeros((threads, 4), np.intp)
-    if kind == "openmp":
+    if crew == "openmp":
         run = partial(bind(sharing.together, piece=_nothing), _found_openmp(), parts)
-        return float(np.median([_seconds(run) for _ in range(50)][10:]))
+        return _shortest(run, pause=0.0)
     # between products its threads fall asleep
-    run = partial(together, lambda *part: None, parts.tolist())
-    return float(np.median([_seconds(run, sleep, 1e-3) for _ in range(15)]))
+    return _shortest(partial(together, lambda *part: None, parts.tolist()), pause=1e-3)
 
 
-def _seconds(run: Callable[[], Any], before: Callable[..., Any] = bool, *given: Any) -> float:
-    before(*given)
-    begun = perf_counter()
-    run()
-    return perf_counter() - begun
+def _shortest(run: Callable[[], Any], pause: float) -> float:
+    shortest, end = inf, perf_counter() + 0.02
+    run()  # compiles, and starts the threads
+    while perf_counter() < end:
+        sleep(pause)
+        begun = perf_counter()
+        run()
+        shortest = min(shortest, perf_counter() - begun)
+    return shortest
 
 
 def _nothing(first, last, top, bottom):  # type: ignore[no-untyped-def]
