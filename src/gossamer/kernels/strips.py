@@ -36,6 +36,7 @@ def strips(
     columns, starts : of integers
         What ``start`` and ``column`` read the place of a block from.
     x : flat (samples, inputs), or (inputs, pitch) by columns; y : likewise of ``rows``
+        What ``pack`` and ``unpack`` make of ``pitch``.
     bias : (rows,) in whole blocks
     low, high : bounds of the results
     top, bottom : rows to compute, ``top`` a multiple of GROUP
@@ -44,9 +45,9 @@ def strips(
     contiguous: small enough for the cache, as all stored values pass over it.
     """
     across = LANES * ACROSS
-    panel, tile = aligned(inputs * across), aligned(GROUP * across)
+    room, tile = aligned(inputs * across), aligned(GROUP * across)
     for b in range(first, last, across):
-        pack(x, b, min(across, last - b), inputs, pitch, panel)
+        panel = pack(x, b, min(across, last - b), inputs, pitch, room)
         for group in range(top, bottom, GROUP):
             end = min(group + GROUP, bottom)
             for r in range(group, end, HEIGHT):
@@ -95,6 +96,7 @@ def pack(x, b, count, inputs, pitch, panel):
             panel[c * across + i] = x[(b + i) * inputs + c]
         for i in range(count, across):
             panel[c * across + i] = 0.0
+    return panel
 
 
 def unpack(tile, b, count, group, end, rows, pitch, y):
@@ -119,6 +121,7 @@ def pack_columns(x, b, count, inputs, pitch, panel):
         else:
             for i in range(across):
                 panel[c * across + i] = x[c * pitch + b + i] if i < count else np.float32(0.0)
+    return panel
 
 
 def unpack_columns(tile, b, count, group, end, rows, pitch, y):

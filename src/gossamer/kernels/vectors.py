@@ -25,6 +25,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 from gossamer.kernels.vector_code import (
@@ -246,6 +247,23 @@ def store(typing, acc, y, offset, pitch):
                 write_vector(builder, vectors[row * acc.across + t], pointer, t * acc.lanes)
 
     return types.void(acc, y, types.intp, types.intp), code
+
+
+def _plain_copy(x, k, y, to, count):
+    y[to : to + count] = x[k : k + count]
+
+
+@_twin_of(_plain_copy)
+def copy(typing, x, k, y, to, count):
+    """``y[to :][:count] = x[k :][:count]``, of one type that need not be float32."""
+
+    def code(context, builder, signature, arguments):
+        source = _pointer(context, builder, signature, arguments, 0, 1)
+        target = _pointer(context, builder, signature, arguments, 2, 3)
+        size = context.get_abi_sizeof(source.type.pointee)
+        cgutils.raw_memcpy(builder, target, source, arguments[4], size)
+
+    return types.void(x, types.intp, y, types.intp, types.intp), code
 
 
 def _pointer(context, builder, signature, arguments, array, index):
