@@ -140,6 +140,7 @@ def draw(rng: np.random.Generator, counts: np.ndarray, among: int) -> np.ndarray
     missing = counts
     while missing.any():
         sets = np.repeat(np.arange(counts.size), missing)
-        keys = np.union1d(keys, sets * among + rng.integers(among, size=sets.size))
+        keys = np.sort(np.concatenate([keys, sets * among + rng.integers(among, size=sets.size)]))
+        keys = keys[np.append(True, keys[1:] != keys[:-1])]
         missing = counts - np.bincount(keys // among, minlength=counts.size)
     return keys % among if among else keys
