@@ -88,6 +88,7 @@ _NAMED = (
     Case("TiledCSR", {"width": 20}, (1, 24)),
     Case("SlicedRows", unit=(1, 32)),
     Case("Condensed", mask=fan_in),
+    Case("DenseBfloat16", exact=False, tolerance=8e-3),
     Case("PackedNofM", {"n": 2, "m": 4}, (1, 16), n_of_m(2, 4)),
     Case("PackedNofM", {"n": 1, "m": 3}, (1, 18), n_of_m(1, 3)),
     Case("PackedNofM", {"n": 3, "m": 16}, (1, 16), n_of_m(3, 16)),

@@ -1,0 +1,47 @@
+"""Dense bfloat16: half the memory, and on new processors a multiple of the speed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from gossamer.runtime.dense_products import torch_products
+from gossamer.runtime.layout import LAYOUTS, Layout, checked_weight
+from gossamer.runtime.product import Product
+
+
+@LAYOUTS.register
+@dataclass(frozen=True, eq=False)
+class DenseBfloat16(Layout):
+    """All values, rounded to bfloat16, multiplied by torch: the inputs are rounded as well.
+
+    Eight bits of precision are left, so that results differ by about half a per cent of the sum of
+    the absolute terms: to be asked for by name.
+
+    Examples
+    --------
+    >>> layout = DenseBfloat16.build(np.array([[1.0, 1.001]], np.float32))
+    >>> layout.values, layout.dense()
+    (array([[16256, 16256]], dtype=uint16), array([[1., 1.]], dtype=float32))
+    """
+
+    name: ClassVar[str] = "bfloat16"
+    values: np.ndarray
+
+    @classmethod
+    def build(cls, weight: np.ndarray, **options: Any) -> Self:
+        rows, inputs = checked_weight(weight).shape
+        bits = np.ascontiguousarray(weight).view(np.uint32)
+        # to the nearest, ties to even
+        rounded = (bits + np.uint32(0x7FFF) + ((bits >> 16) & 1)) >> 16
+        rounded = np.where(np.isnan(weight), 0x7FC0, rounded)
+        return cls(rows, inputs, rounded.astype(np.uint16))
+
+    def dense(self) -> np.ndarray:
+        return (self.values.astype(np.uint32) << 16).view(np.float32)
+
+    def products(self) -> Sequence[Product]:
+        return torch_products()
