@@ -135,19 +135,19 @@ def test_disabled_compiler_runs_plain_python(sandbox):
     assert sandbox.run(NUMBA_DISABLE_JIT="1") == [(328.0, -1), (5.0, -1)]
 
 
-def _total(x):
-    return _term(x[0])  # bound
+def _first(x):
+    return _scaled(x[0])
 
 
-def _term(t):
+def _scaled(t):
     return FACTOR * t  # noqa: F821 - bound
 
 
 def test_formulas_of_different_kernels_have_different_names():
     """Kernels from the cache bring formulas as machine code, found by name in the process."""
-    kernels = [bind(_total, _term=_term, FACTOR=factor) for factor in (1, 2)]
+    kernels = [bind(_first, _scaled=_scaled, FACTOR=factor) for factor in (1, 2)]
     assert [kernel(np.array([3.0])) for kernel in kernels] == [3.0, 6.0]
-    formulas = [kernel.py_func.__globals__["_term"] for kernel in kernels]
+    formulas = [kernel.py_func.__globals__["_scaled"] for kernel in kernels]
     assert len({formula.py_func.__qualname__ for formula in formulas}) == 2
 
 
