@@ -45,7 +45,10 @@ def draw(results: table.Results, folder: Path) -> dict[int, str]:
 def part(name: str, results: Path, again: bool) -> str:
     """The tables of a part: as they were printed last, or now."""
     file = results.with_name(f"{name}.md")
-    if again or not file.exists():
+    if again:  # what it printed, and the records that it went on from
+        file.unlink(missing_ok=True)
+        file.with_suffix(".jsonl").unlink(missing_ok=True)
+    if not file.exists():
         printed = io.StringIO()
         with redirect_stdout(printed):
             import_module(f"benchmarks.runtime.{name}").main([])

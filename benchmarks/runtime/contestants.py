@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,7 @@ ENGINE_PATTERNS = {
     "deepsparse": ("dense", "unstructured", "16x1"),
 }
 DENSE, COMPILED = ("dense", "unstructured"), "compiled"
+LARGE = 1 << 23  # weights: to compile them takes seconds, and they are in two patterns only
 # Everybody who is not this library, with the title in the tables.
 OTHERS = {
     "dense": "torch, dense",
@@ -78,8 +81,9 @@ def contestants(case: Case) -> Iterator[Entry]:
     for pattern in PATTERNS:
         weight = case.weight(pattern)
         if weight is not None:
-            yield from _bare(case, pattern, weight)
-            yield from _compiled(case, pattern, weight)
+            yield from _bare(case, pattern)
+            if weight.size < LARGE or pattern in ENGINE_PATTERNS["deepsparse"]:
+                yield from _compiled(case, pattern, weight)
     yield from _peers(case)
 
 
@@ -102,18 +106,25 @@ def _dense(case: Case) -> Iterator[Entry]:
     yield ("numpy", "unstructured"), InProcess(lambda: np.matmul(x, weight.T, out=y))
 
 
-def _bare(case: Case, pattern: str, weight: np.ndarray) -> Iterator[Entry]:
+def _bare(case: Case, pattern: str) -> Iterator[Entry]:
     """Products of layouts alone, into an array that is there."""
     x = case.samples()
+    for layout, options in _layouts(replace(case, batch=1, threads=1), pattern):
+        name = " ".join([layout.name, *options])
+        yield (name, pattern), _product(layout, x, case.threads)
+
+
+@lru_cache(maxsize=len(PATTERNS))  # the batches of a shape share them
+def _layouts(case: Case, pattern: str) -> list[tuple[runtime.Layout, list[str]]]:
+    """With their options, as they are shown."""
+    weight, found = case.weight(pattern), []
+    assert weight is not None
     for kind, options in LAYOUTS[pattern]:
         if kind is runtime.PackedNofM:
             options = dict(zip("nm", N_OF_M[case.sparsity], strict=True))
-        try:
-            layout = kind.build(weight, **options)
-        except ValueError:  # it does not take this shape
-            continue
-        name = " ".join([layout.name, *map(str, options.values())])
-        yield (name, pattern), _product(layout, x, case.threads)
+        with suppress(ValueError):  # it does not take this shape
+            found.append((kind.build(weight, **options), list(map(str, options.values()))))
+    return found
 
 
 def _product(layout: runtime.Layout, x: np.ndarray, threads: int) -> InProcess:
@@ -123,8 +134,6 @@ def _product(layout: runtime.Layout, x: np.ndarray, threads: int) -> InProcess:
 
 def _compiled(case: Case, pattern: str, weight: np.ndarray) -> Iterator[Entry]:
     """What a user has: ``gs.compile`` of a model with this layer, and what it chose."""
-    if not hasattr(gs, "compile"):
-        return
     linear = nn.Linear(case.inputs, case.rows, bias=False)
     linear.weight.data = torch.from_numpy(weight)
     x = torch.from_numpy(case.samples())

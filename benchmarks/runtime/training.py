@@ -1,8 +1,8 @@
 """Training steps of a sparse perceptron: ``python -m benchmarks.runtime.training``.
 
 784-width-width-10 with ReLU and random zeros in the first two layers, one thread. Dense, torch's
-own sparse weights, SparseProp (where the package ``sparseprop`` is installed) and ``SparseLinear`` take
-turns of some steps; the least time of each counts. With ``--wide``, layers whose dense weight
+own sparse weights, SparseProp (where the package ``sparseprop`` is installed) and ``SparseLinear``
+take turns of some steps; the least time of each counts. With ``--wide``, layers whose dense weight
 would not fit into memory: time, and the memory that making and training them takes.
 """
 
