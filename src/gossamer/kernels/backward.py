@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gossamer.kernels.strips import aligned, pack, unpack
+from gossamer.kernels.strips import aligned, pack, start, unpack
 from gossamer.kernels.vector_sums import add_scaled, dots, totals
 from gossamer.kernels.vectors import load, plus, store, transposed
 
@@ -26,7 +26,7 @@ def value_gradients(columns, starts, x, g, gradient, inputs, rows, samples, top,
     Parameters
     ----------
     columns, starts : of integers
-        Block columns of the blocks, and where the blocks of each block row begin.
+        Block columns of the blocks, and what ``start`` reads where those of a block row begin.
     x, g : flat (samples, inputs) and (samples, rows)
     gradient : as the values: block by block, the columns of each one after the other
     top, bottom : rows whose values to compute, ``top`` a multiple of GROUP
@@ -45,7 +45,7 @@ def value_gradients(columns, starts, x, g, gradient, inputs, rows, samples, top,
             end = min(group + GROUP, bottom)
             pack_rows(g, b, count, group, end, rows, tile)
             for r in range(group, end, HEIGHT):
-                k, stop = np.int64(starts[r // HEIGHT]), np.int64(starts[r // HEIGHT + 1])
+                k, stop = start(starts, r // HEIGHT), start(starts, r // HEIGHT + 1)
                 part = tile[(r - group) * across :]
                 add_products(columns, k, stop, part, panel, within, gradient)
 
@@ -93,7 +93,7 @@ def input_gradients(values, columns, starts, g, gradient, inputs, rows, first, l
             pack_rows(g, b, count, group, end, rows, tile)
             for r in range(group, end, HEIGHT):
                 factors = load(HEIGHT, ACROSS, LANES, tile, (r - group) * across, across)
-                k, stop = np.int64(starts[r // HEIGHT]), np.int64(starts[r // HEIGHT + 1])
+                k, stop = start(starts, r // HEIGHT), start(starts, r // HEIGHT + 1)
                 for i in range(k * WIDTH, stop * WIDTH):
                     column = np.int64(columns[i // WIDTH]) * WIDTH + i % WIDTH
                     acc = load(1, ACROSS, LANES, panel, column * across, 0)

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gossamer.kernels import backward, bind, strips
+from gossamer.kernels import backward, bind, slices, strips
 from gossamer.runtime.layout import Layout
+from gossamer.runtime.layouts import Condensed
 from gossamer.runtime.threads import _pool, cut
 
 # Lanes of a vector and vectors across a panel, for up to so many samples. The values read a panel
@@ -65,7 +66,7 @@ def product(x: Tensor, bias: Tensor | None, layout: Layout) -> Tensor:
 def value_gradients(layout: Any, x: np.ndarray, g: np.ndarray) -> np.ndarray:
     """``g' x`` at the places of the layout's values: x (samples, inputs), g (samples, rows)."""
     gradient = np.zeros_like(layout.values)
-    kernel = _kernel("value_gradients", *block_of(layout), *_panel(VALUE_PANELS, len(x)))
+    kernel = _kernel("value_gradients", *_kind(layout), *_panel(VALUE_PANELS, len(x)))
     flat = layout.columns, layout.starts, x.reshape(-1), g.reshape(-1), gradient
 
     def piece(top: int, bottom: int) -> None:
@@ -80,7 +81,7 @@ def input_gradients(layout: Any, g: np.ndarray) -> np.ndarray:
     """``g W``: g (samples, rows)."""
     gradient = np.empty((len(g), layout.inputs), np.float32)
     lanes, across = _panel(INPUT_PANELS, len(g))
-    kernel = _kernel("input_gradients", *block_of(layout), lanes, across)
+    kernel = _kernel("input_gradients", *_kind(layout), lanes, across)
     flat = layout.values, layout.columns, layout.starts, g.reshape(-1), gradient.reshape(-1)
 
     def piece(first: int, last: int) -> None:
@@ -91,9 +92,10 @@ def input_gradients(layout: Any, g: np.ndarray) -> np.ndarray:
     return gradient
 
 
-def block_of(layout: Any) -> tuple[int, int]:
-    """Rows and columns of a layout's blocks, 1 x 1 for single values."""
-    return getattr(layout, "height", 1), getattr(layout, "width", 1)
+def _kind(layout: Any) -> tuple[Callable, int, int]:
+    """How the starts of a layout are read, and rows and columns of its blocks."""
+    read = slices.equal_start if isinstance(layout, Condensed) else strips.start
+    return read, getattr(layout, "height", 1), getattr(layout, "width", 1)
 
 
 def _shared(piece: Callable[[int, int], None], size: int, unit: int, work: int) -> None:
@@ -112,12 +114,15 @@ def _panel(panels: tuple[tuple[int, int], ...], samples: int) -> tuple[int, int]
 
 
 @cache
-def _kernel(name: str, height: int, width: int, lanes: int, across: int) -> Callable[..., None]:
+def _kernel(
+    name: str, start: Callable, height: int, width: int, lanes: int, across: int
+) -> Callable[..., None]:
     sizes = {"LANES": lanes, "ACROSS": across, "HEIGHT": height, "WIDTH": width}
     single = height == width == 1
     formulas: dict[str, Callable | int] = {
         "add_products": backward.add_products if single else backward.add_block_products,
         "pack_rows": backward.pack_rows,
+        "start": start,
         **{name: getattr(strips, name) for name in ("aligned", "pack", "unpack")},
     }
     return bind(getattr(backward, name), **sizes, **formulas)

@@ -47,7 +47,8 @@ class SparseLinear(nn.Module):
         Row by row; block by block, and the columns of each one after the other.
     bias : Parameter (out_features,) or None
     columns, starts : buffers
-        The column of each stored value (or block), and where those of each row begin.
+        The column of each stored value (or block), and where those of each row begin; or how many
+        there are in each row.
 
     Raises
     ------
@@ -163,12 +164,6 @@ class SparseLinear(nn.Module):
                 f"{tuple(mask.shape)}."
             )
         pattern = Pattern.of_mask(mask.cpu().numpy(), *sides_of(layout, block))
-        fan_in = pattern.fan_in()
-        if layout == "condensed" and fan_in.size and fan_in.min() != fan_in.max():
-            raise ValueError(
-                f"the layout 'condensed' has as many weights in each row, these rows have "
-                f"{fan_in.min()} to {fan_in.max()}: take layout='csr', or prune on gs.FanIn()."
-            )
         places = tuple(map(torch.from_numpy, pattern.places()))
         values = torch.where(mask, weight, 0)[places]
         made = cls.__new__(cls)
@@ -182,6 +177,7 @@ class SparseLinear(nn.Module):
 
     def _take(self, pattern: Pattern, layout: Kind, values: Tensor, bias: Tensor | None) -> None:
         super().__init__()
+        pattern = pattern.condensed() if layout == "condensed" else pattern
         self.in_features, self.out_features = pattern.inputs, pattern.rows
         self.kind: Kind = layout
         self.height, self.width = pattern.height, pattern.width
@@ -223,7 +219,7 @@ class SparseLinear(nn.Module):
     def pattern(self) -> Pattern:
         """Where the values lie, on the memory of the buffers."""
         sides = self.out_features, self.in_features, self.height, self.width
-        return Pattern(*sides, _view(self.columns), _view(self.starts))
+        return Pattern(*sides, _view(self.columns), _view(self.starts), self.kind == "condensed")
 
     @property
     def weight(self) -> Tensor:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 
 from gossamer.runtime.layout import Layout
-from gossamer.runtime.layouts import CSR, BlockRows
+from gossamer.runtime.layouts import CSR, BlockRows, Condensed
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +18,8 @@ class Pattern:
     Attributes
     ----------
     columns : (n_blocks,) block columns, block row by block row
-    starts : (rows / height + 1,) where those of each block row begin
+    starts : (rows / height + 1,) where those of each block row begin; (1,) how many each has, where
+        that is the same number
 
     Both are signed and as narrow as can be: pickles of torch hold no unsigned tensors.
     """
@@ -29,6 +30,7 @@ class Pattern:
     width: int
     columns: np.ndarray
     starts: np.ndarray
+    equal: bool = False
 
     @classmethod
     def of_mask(cls, mask: np.ndarray, height: int = 1, width: int = 1) -> Self:
@@ -85,6 +87,16 @@ class Pattern:
         """How many values there are."""
         return self.columns.size * self.height * self.width
 
+    def condensed(self) -> Self:
+        """The same pattern, of rows with as many values each, without starts."""
+        counts = self.counts()
+        if counts.size and counts.min() != counts.max():
+            raise ValueError(
+                f"the layout 'condensed' has as many weights in each row, these rows have "
+                f"{counts.min()} to {counts.max()}: take layout='csr', or prune on gs.FanIn()."
+            )
+        return replace(self, starts=counts[:1].astype(np.int32), equal=True)
+
     def fan_in(self) -> np.ndarray:
         """(rows,) how many inputs each row has."""
         return np.repeat(self.counts() * self.width, self.height)
@@ -92,11 +104,13 @@ class Pattern:
     def counts(self) -> np.ndarray:
         """(rows / height,) how many blocks each block row has."""
         starts = self.starts.astype(np.int64)
+        if self.equal:
+            return np.repeat(starts, self.rows)
         return starts[1:] - starts[:-1]
 
     def places(self) -> tuple[np.ndarray, np.ndarray]:
         """Row and column of each value: block by block, the columns of each one after the other."""
-        block_rows = np.repeat(np.arange(len(self.starts) - 1), self.counts())
+        block_rows = np.repeat(np.arange(self.rows // self.height), self.counts())
         within = np.arange(self.height * self.width)
         rows = block_rows[:, None] * self.height + within % self.height
         columns = self.columns.astype(np.int64)[:, None] * self.width + within // self.height
@@ -105,7 +119,10 @@ class Pattern:
     def layout(self, values: np.ndarray) -> Layout:
         """The layout that has these values, on their memory."""
         # layouts count without signs, and so do the kernels that are compiled for them
-        indices = (array.view(f"u{array.itemsize}") for array in (self.columns, self.starts))
+        indices = [array.view(f"u{array.itemsize}") for array in (self.columns, self.starts)]
+        if self.equal:
+            fan_in = int(self.starts[0]) if self.rows else 0
+            return Condensed(self.rows, self.inputs, fan_in, values, indices[0])
         if self.height == self.width == 1:
             return CSR(self.rows, self.inputs, values, *indices)
         return BlockRows(self.rows, self.inputs, self.height, self.width, values, *indices)
