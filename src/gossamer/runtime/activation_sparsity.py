@@ -42,11 +42,10 @@ class TopInputs(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., inputs), with zeros."""
-        scores = x.abs() * self.importance
-        dropped = x.shape[-1] - self.count
-        if dropped == 0:
+        if self.count >= x.shape[-1]:
             return x
-        last = scores.kthvalue(dropped + 1, dim=-1, keepdim=True).values
+        scores = x.abs() * self.importance
+        last = scores.topk(self.count).values[..., -1:]
         return x.masked_fill(scores < last, 0.0)
 
     def extra_repr(self) -> str:
