@@ -86,7 +86,8 @@ def block_case(height: int, width: int) -> Case:
 _NAMED = (
     *(block_case(height, width) for height, width in ((16, 1), (8, 1), (4, 4), (1, 3))),
     Case("TiledCSR", {"width": 20}, (1, 24)),
-    Case("SlicedRows", unit=(1, 32)),
+    Case("SlicedRows", {"window": 16}, (1, 16)),
+    Case("SlicedRows", {"window": 32}, (1, 32)),
     Case("Condensed", mask=fan_in),
     Case("DenseBfloat16", exact=False, tolerance=8e-3),
     Case("PackedNofM", {"n": 2, "m": 4}, (1, 16), n_of_m(2, 4)),

@@ -10,8 +10,9 @@ from gossamer.kernels.vector_lookups import add_picked
 from gossamer.kernels.vectors import plus, store, zeros
 
 LANES = 16
-WINDOW = 32  # neighbouring inputs out of which a lane may pick one: two registers hold them
-COUNT = 1  # bound: samples at a time
+# Bound: samples at a time, and neighbouring inputs out of which a lane may pick one: 16 of them
+# fill a register, 32 fill two.
+COUNT, WINDOW = 1, 32
 FULL = 8  # accumulators that keep the vector units busy
 
 

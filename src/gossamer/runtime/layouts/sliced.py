@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from gossamer.kernels.slices import LANES, WINDOW
+from gossamer.kernels.slices import LANES
 from gossamer.runtime.layout import LAYOUTS, Layout, checked_weight
 from gossamer.runtime.product import Product, narrow
 from gossamer.runtime.slice_products import slice_products
@@ -19,24 +19,27 @@ from gossamer.runtime.slice_products import slice_products
 class SlicedRows(Layout):
     """Slices of 16 rows, which a vector takes in steps: one value of each row a step.
 
-    All values of a step lie within a window of 32 neighbouring columns, whose inputs two registers
-    hold: each row picks its own. A row without a value in the window has a zero there (and
-    multiplies an input with it, so that NaN and infinity may reach it). Rows with about as many
-    values share a slice. At 90 % zeros at random about 70 % of what is stored are values.
+    All values of a step lie within a window of neighbouring columns, whose inputs one or two
+    registers hold: each row picks its own. A row without a value in the window has a zero there
+    (and multiplies an input with it, so that NaN and infinity may reach it). Rows with about as
+    many values share a slice.
 
-    A weight has at least 32 inputs.
+    ``window`` is 16 or 32; a weight has as many inputs or more. At 90 % zeros at random 57 or 67 %
+    of what is stored are values. The wide window makes the layout smaller, which counts for large
+    weights and one sample; with more samples the narrow one is faster.
 
     Examples
     --------
     >>> weight = np.zeros((16, 100), np.float32)
     >>> weight[:, 56] = weight[3, 70] = weight[5, 95] = 1.0
-    >>> layout = SlicedRows.build(weight)
+    >>> layout = SlicedRows.build(weight, window=32)
     >>> layout.bases, layout.picks.reshape(2, 16)[:, :3], layout.order[:3]
     (array([56, 64], dtype=uint16), array([[ 0,  0,  0],
            [ 6, 31,  0]], dtype=uint8), array([3, 5, 0], dtype=uint16))
     """
 
     name: ClassVar[str] = "sliced"
+    window: int
     values: np.ndarray
     bases: np.ndarray
     picks: np.ndarray
@@ -44,14 +47,17 @@ class SlicedRows(Layout):
     order: np.ndarray
 
     @classmethod
-    def build(cls, weight: np.ndarray, **options: Any) -> Self:
+    def build(cls, weight: np.ndarray, *, window: int = 16, **options: Any) -> Self:
         rows, inputs = checked_weight(weight).shape
-        if inputs < WINDOW:
-            raise ValueError(f"weight has {inputs} inputs, fewer than {WINDOW}: use CSR.")
+        if window not in ALIGNED or inputs < window:
+            raise ValueError(
+                f"window must be 16 or 32, and not wider than the weight, got {window} for "
+                f"{inputs} inputs: for narrower weights use CSR."
+            )
         counts = np.count_nonzero(weight, axis=1)
         order = np.argsort(-counts, kind="stable")
         columns = _columns(weight[order], int(counts.max(initial=0)))
-        bases, taken, starts = _windows(columns, inputs)
+        bases, taken, starts = _windows(columns, inputs, window)
         there = taken >= 0
         column = np.where(there, taken, bases[:, None])
         values = np.zeros(taken.shape, np.float32)
@@ -60,6 +66,7 @@ class SlicedRows(Layout):
         return cls(
             rows,
             inputs,
+            window,
             values.ravel(),
             narrow(bases, inputs),
             picks.ravel(),
@@ -76,7 +83,7 @@ class SlicedRows(Layout):
         return weight
 
     def products(self) -> Sequence[Product]:
-        return slice_products()
+        return slice_products(WINDOW=self.window)
 
     @property
     def places(self) -> tuple[np.ndarray, np.ndarray]:
@@ -104,10 +111,14 @@ def _columns(weight: np.ndarray, most: int) -> np.ndarray:
     return columns.reshape(-1, LANES, most + 1)
 
 
-ALIGNED = 8  # windows that begin anywhere would lie in more lines of the cache
+# Columns at which windows begin. Wide ones that begin anywhere would lie in too many lines of the
+# cache; of narrow ones there would be more.
+ALIGNED = {16: 1, 32: 8}
 
 
-def _windows(columns: np.ndarray, inputs: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _windows(
+    columns: np.ndarray, inputs: int, window: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Steps that take all columns: their windows' first columns, what each row takes, starts.
 
     Each step's window begins at the first column that is left; every row that has one in it takes
@@ -122,8 +133,8 @@ def _windows(columns: np.ndarray, inputs: int) -> tuple[np.ndarray, np.ndarray, 
         if (base == _DONE).all():
             break
         busy.append(base < _DONE)
-        base = np.minimum(base // ALIGNED * ALIGNED, inputs - WINDOW)
-        take = following < base[:, None] + WINDOW
+        base = np.minimum(base - base % ALIGNED[window], inputs - window)
+        take = following < base[:, None] + window
         bases.append(base)
         takes.append(np.where(take, following, -1))
         taken_so_far += take
