@@ -28,6 +28,9 @@ VARIANTS: dict[str, tuple[Mapping[str, int], ...]] = {
 # Layouts that are fast where inputs are zero, which one example does not tell of others.
 OF_INPUTS = {"columns"}
 
+# Layouts that round, and so need leave.
+ROUNDED = {"bfloat16"}
+
 
 def shortlist(weight: np.ndarray, samples: int, options: Options) -> list[Layout]:
     """At most ``LENGTH`` layouts that hold the weight, the most promising first.
@@ -49,16 +52,17 @@ def shortlist(weight: np.ndarray, samples: int, options: Options) -> list[Layout
     """
     if np.count_nonzero(weight) > DENSEST * weight.size:
         return []
-    found = list(_fitting(np.ascontiguousarray(weight)))
+    left_out = OF_INPUTS | ROUNDED if options.values == "float32" else OF_INPUTS
+    found = list(_fitting(np.ascontiguousarray(weight), left_out))
     if options.objective == "memory":
         return sorted(found, key=lambda layout: layout.nbytes)[:LENGTH]
     return sorted(found, key=lambda layout: remembered_plan(layout, samples)[0])[:LENGTH]
 
 
-def _fitting(weight: np.ndarray) -> Iterator[Layout]:
+def _fitting(weight: np.ndarray, left_out: set[str]) -> Iterator[Layout]:
     nonzeros = np.count_nonzero(weight)
     for kind in LAYOUTS:
-        if kind.name in OF_INPUTS:
+        if kind.name in left_out:
             continue
         for variant in VARIANTS.get(kind.name, ({},)):
             height, width = variant.get("height", 1), variant.get("width", 1)
