@@ -43,6 +43,12 @@ def registers() -> tuple[int, int]:
     return 16, 4
 
 
+def accumulators(lanes: int) -> int:
+    """How many vectors of ``lanes`` numbers stay in registers, beside what is multiplied."""
+    count, width = registers()
+    return (count - 4) // max(1, lanes // width)
+
+
 @cache
 def caches() -> tuple[int, int, int]:
     """Bytes of the first, second and third cache that a core reads data from."""

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from gossamer.kernels import slabs, strips, tiles
+from gossamer.kernels.machine import accumulators
 from gossamer.runtime.compiled import compiled
 from gossamer.runtime.product import Product, reads
 
 # Lanes of a vector and vectors across a panel: for few samples, and for many.
 PANELS = ((4, 1), (8, 1), (16, 1), (16, 2), (16, 4))
-MOST_ACCUMULATORS = 16  # more would not all stay in registers
+MOST_ACCUMULATORS = 16  # more would not make a product faster
+BUSY = 8  # accumulators that keep the vector units busy
 
 
 @cache
@@ -29,10 +31,14 @@ def strip_products(
     The layout has arrays ``values``, ``columns`` and ``starts``, which ``start`` and ``column``
     read: see :func:`gossamer.kernels.strips.strips`.
     """
+    fitting = [
+        (lanes, across)
+        for lanes, across in PANELS
+        if height * across <= min(MOST_ACCUMULATORS, accumulators(lanes))
+    ]
     return tuple(
         _strip_product(height, width, lanes, across, start, column)
-        for lanes, across in PANELS
-        if height * across <= MOST_ACCUMULATORS
+        for lanes, across in fitting or [PANELS[1]]
     )
 
 
@@ -44,8 +50,8 @@ def _strip_product(
         "ACROSS": across,
         "HEIGHT": height,
         "WIDTH": width,
+        "FULL": min(BUSY, 1 + accumulators(lanes) // 2),  # two chains of sums must fit
     }
-
     names = ("add_block", "aligned", "pack", "unpack")
     formulas = {name: getattr(strips, name) for name in names}
     formulas |= {"start": start, "column": column}
@@ -103,11 +109,14 @@ def _tile_product(lanes: int, across: int) -> Product:
 @cache
 def slab_products(height: int) -> tuple[Product, ...]:
     """Products with the rows of a block in the lanes, for blocks of ``height`` x 1."""
-    return tuple(_slab_product(height, count) for count in (1, 2, 3, 4, 8))
+    return tuple(
+        _slab_product(height, count) for count in (1, 2, 3, 4, min(8, accumulators(height)))
+    )
 
 
 def _slab_product(height: int, count: int) -> Product:
-    sizes: dict[str, Callable | int] = {"LANES": height, "COUNT": count}
+    full = min(BUSY, 1 + accumulators(height) // 4)  # four chains of sums must fit
+    sizes: dict[str, Callable | int] = {"LANES": height, "COUNT": count, "FULL": full}
     run, together = compiled(slabs.slabs, stored, **sizes, add_block=slabs.add_block)
 
     def work(layout: Any, steps: int) -> Mapping[str, float]:
