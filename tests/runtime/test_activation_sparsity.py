@@ -158,7 +158,7 @@ def test_files_hold_the_thresholds(tmp_path, model, rule):
     x = torch.randn(30, 64)
     sparse = sparsify_activations(model, x, 0.5, rule=rule)
     save_model(sparse, tmp_path / "model.safetensors")
-    loaded = load_model(tmp_path / "model.safetensors", trust=[SkippingLinear, TopInputs])
+    loaded = load_model(tmp_path / "model.safetensors")
     with torch.no_grad():
         assert torch.equal(loaded(x[:1]), sparse(x[:1]))
 

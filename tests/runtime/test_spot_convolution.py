@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
+import sys
 from copy import deepcopy
 from time import perf_counter
 
@@ -106,7 +109,7 @@ def test_copies_pickles_files_and_the_way_back(case, tmp_path):
     with torch.no_grad():
         expected = fast(x)
         save_model(nn.Sequential(fast), tmp_path / "model.safetensors")
-        loaded = load_model(tmp_path / "model.safetensors", trust=[SpotConv2d, MaskedConv2d])
+        loaded = load_model(tmp_path / "model.safetensors")
         for other in (deepcopy(fast), pickle.loads(pickle.dumps(fast)), loaded):
             torch.testing.assert_close(other(x), expected)
         back = fast.to_dense()
@@ -257,3 +260,30 @@ def test_a_layer_of_a_residual_network_takes_less_time_with_fewer_positions():
     print({name: round(best["torch"] / t, 2) for name, t in best.items()})
     assert best["torch"] > 1.15 * best["80%"] > 1.15 * 1.3 * best["50%"]
     assert best["100%"] > 1.1 * best["80%"]
+
+
+_ELSEWHERE = """
+import torch
+from torch import nn
+from gossamer.nn.position_masks import MaskedConv2d
+from gossamer.runtime.skipping_linear import SkippingLinear
+from gossamer.runtime.spot_convolution import SpotConv2d
+
+torch.manual_seed(0)
+for channels in (5, 64):
+    conv, x = nn.Conv2d(3, channels, 3), torch.randn(2, 3, 6, 7)
+    MaskedConv2d.take_over(conv, 4, 5)
+    conv.positions[1:3] = False
+    linear, z = nn.Linear(9, channels), torch.randn(3, 9).relu()
+    with torch.no_grad():
+        torch.testing.assert_close(SpotConv2d.of(conv)(x), conv(x))
+        torch.testing.assert_close(SkippingLinear.of(linear)(z), linear(z))
+"""
+
+
+@pytest.mark.parametrize(
+    "variables", ({"NUMBA_DISABLE_JIT": "1"}, {"NUMBA_CPU_NAME": "haswell"}), ids=str
+)
+def test_as_plain_python_and_for_an_older_processor(variables):
+    environment = os.environ | variables | {"GOSSAMER_CALIBRATE": "0"}
+    subprocess.run([sys.executable, "-c", _ELSEWHERE], check=True, env=environment)

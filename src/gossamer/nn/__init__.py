@@ -48,6 +48,7 @@ _HOMES = {
     "regularisers": ("HyperSparse", "MaskSparsity", "RelevanceShrinkage"),
     "fairness": ("ExcessGaps", "group_accuracies"),
     "inner_distillation": ("InnerDistillation",),
+    "position_masks": ("MaskedConv2d", "PositionMasks"),
     "random_masks": ("random_search",),
     "timing": ("measure",),
     "models": ("LeNet5", "LeNet300", "MobileNetV2", "ResidualNet"),

@@ -8,6 +8,7 @@ _HOMES = {
     "compile_report": ("CompileReport", "report"),
     "layout_module": ("LayoutModule",),
     "candidates.linear": ("RuntimeLinear",),
+    "convolution": ("RuntimeConv1d", "RuntimeConv2d"),
     "layout": ("LAYOUTS", "Layout"),
     "layouts": (
         "CSR",
@@ -23,7 +24,27 @@ _HOMES = {
     ),
     "product": ("Bounds",),
     "training_linear": ("SparseLinear",),
-    "training_models": ("sparse_training", "to_dense"),
+    "training_models": ("sparse_training",),
+    "activation_sparsity": ("activation_zeros", "sparsify_activations"),
+    "skipping_linear": ("SkippingLinear",),
+    "spot_convolution": ("SpotConv2d",),
+    "interop": (
+        "export_onnx",
+        "from_scipy",
+        "from_torch",
+        "to_dense",
+        "to_scipy",
+        "to_torch_csr",
+    ),
+    "semi_structured": (
+        "bitmask_state",
+        "from_bitmask",
+        "pack_two_of_four",
+        "state_of_bitmasks",
+        "to_bitmask",
+        "to_semi_structured",
+        "unpack_two_of_four",
+    ),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME)

@@ -37,7 +37,7 @@ def sparse_training(model: nn.Module, example_inputs: Tensor | Sequence[Any]) ->
     -------
     nn.Module
         Make the optimiser for its parameters: these are others, and fewer. What is zero now stays
-        zero. :func:`to_dense` is the way back, for saving or for other devices.
+        zero. :func:`gossamer.runtime.to_dense` is the way back, for saving or other devices.
 
     Raises
     ------
@@ -72,24 +72,6 @@ def sparse_training(model: nn.Module, example_inputs: Tensor | Sequence[Any]) ->
         return _fastest(module, shapes[name])
 
     return swapped(model, make)
-
-
-def to_dense(model: nn.Module) -> nn.Module:
-    """A copy of a model with :class:`torch.nn.Linear` in place of each :class:`SparseLinear`.
-
-    Examples
-    --------
-    >>> to_dense(nn.Sequential(SparseLinear(4, 2, keep=0.5), nn.ReLU()))
-    Sequential(
-      (0): Linear(in_features=4, out_features=2, bias=True)
-      (1): ReLU()
-    )
-    """
-    return swapped(model, lambda name, module: _dense(module))
-
-
-def _dense(module: nn.Module) -> nn.Linear | None:
-    return module.to_linear() if isinstance(module, SparseLinear) else None
 
 
 def _candidates(model: nn.Module) -> dict[str, nn.Linear]:
