@@ -11,6 +11,7 @@ from gossamer.kernels.vectors import (
     add_outer,
     add_rows,
     clamp,
+    copy,
     load,
     plus,
     spread,
@@ -66,7 +67,15 @@ def _transposed(values, x, y):
     store(transposed(load(LANES, 1, LANES, x, 3, LANES + 1)), y, 0, LANES)
 
 
-KERNELS = (_zeros, _spread, _load, _load_stored, _plus, _add_outer, _add_rows, _clamp, _transposed)
+def _copy(values, x, y):
+    copy(x, 3, y, 5, ROWS * LANES + 1)
+    copy(x, 3, y, 1000, 0)
+
+
+KERNELS = (
+    *(_zeros, _spread, _load, _load_stored, _plus, _add_outer, _add_rows, _clamp, _transposed),
+    _copy,
+)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,285 @@
+"""RuntimeConv2d, RuntimeConv1d: convolutions with a sparse weight in a layout."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gossamer.runtime.convolution_plan import Convolve, Shape, Window, convolution
+from gossamer.runtime.layout import Layout
+from gossamer.runtime.layout_module import LayoutModule
+from gossamer.runtime.layouts import CSR, BlockRows
+from gossamer.runtime.planning import run_plan
+from gossamer.runtime.product import BOUNDLESS, Bounds
+
+_REMEMBERED = 4  # sizes of images whose plans are kept
+
+
+class RuntimeConv2d(LayoutModule):
+    """A convolution whose weight is a layout: what takes the place of ``nn.Conv2d``.
+
+    Each value of the weight multiplies the whole image, shifted; a matrix of patches is never made.
+    Images lie as usual or with their channels last, and the results lie as they do. A kernel of one
+    pixel is computed where the images lie. All else copies them once, with their padding, a few
+    rows at a time; with channels last, torch moves these to the front and back.
+
+    Parameters
+    ----------
+    layout : CSR or BlockRows
+        Of :func:`unfolded_weight`: a row an output channel, columns (input channels, kernel rows,
+        kernel columns), where groups lie on the diagonal.
+    bias, bounds, threads : as of :class:`gossamer.runtime.LayoutModule`
+    kernel_size, stride, padding, dilation : pairs
+        Down and across. The padding is that before and after: ((top, bottom), (left, right)).
+    groups : int, default 1
+    padding_mode : {"zeros", "reflect", "replicate", "circular"}
+
+    Examples
+    --------
+    >>> conv = nn.Conv2d(3, 16, 3, stride=2, padding=1)
+    >>> fast = RuntimeConv2d.of(conv, BlockRows, height=16)
+    >>> x = torch.randn(2, 3, 9, 9)
+    >>> bool(torch.allclose(fast(x), conv(x), atol=1e-5))
+    True
+    """
+
+    # How images of a size are computed: a slot, so that it is neither copied nor saved.
+    __slots__ = ("_plans",)
+
+    _plans: dict[tuple[Window, Shape], Convolve]
+
+    def __init__(
+        self,
+        layout: Layout,
+        bias: Tensor | None = None,
+        bounds: Bounds = BOUNDLESS,
+        threads: int | None = None,
+        *,
+        kernel_size: tuple[int, int],
+        stride: tuple[int, int] = (1, 1),
+        padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+        dilation: tuple[int, int] = (1, 1),
+        groups: int = 1,
+        padding_mode: Any = "zeros",
+    ) -> None:
+        if not isinstance(layout, CSR | BlockRows):
+            raise TypeError(f"layout must be CSR or BlockRows, got {type(layout).__name__}.")
+        super().__init__(layout, bias, bounds, threads)
+        self.kernel_size, self.stride, self.dilation = kernel_size, stride, dilation
+        self.padding, self.groups, self.padding_mode = padding, groups, padding_mode
+        self.in_channels = layout.inputs // (kernel_size[0] * kernel_size[1])
+        self.out_channels = layout.rows
+
+    @classmethod
+    def of(
+        cls,
+        conv: nn.Conv1d | nn.Conv2d,
+        kind: type[Layout] = CSR,
+        *,
+        threads: int | None = None,
+        **options: Any,
+    ) -> Self:
+        """The same convolution with its weight in a layout of a kind, built with ``options``.
+
+        Raises
+        ------
+        ValueError
+            Where the zeros of the weight do not have the layout's pattern.
+        """
+        layout = kind.build(unfolded_weight(conv), **options)
+        # torch has the last axis first
+        around = list(conv._reversed_padding_repeated_twice)
+        margins = [*zip(around[::2], around[1::2], strict=True), (0, 0)]
+        return cls(
+            layout,
+            conv.bias,
+            threads=threads,
+            kernel_size=_pair(conv.kernel_size),
+            stride=_pair(conv.stride),
+            padding=(margins[1], margins[0]),
+            dilation=_pair(conv.dilation),
+            groups=conv.groups,
+            padding_mode=conv.padding_mode,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (batch, channels, height, width), float32; or one image without the batch.
+
+        Where the input wants a gradient, it is that of the dense weight.
+
+        Raises
+        ------
+        ValueError
+            For other shapes, and images that the kernel does not fit in.
+        """
+        if torch.compiler.is_compiling():
+            return self.untraced(x)
+        if x.requires_grad and torch.is_grad_enabled():
+            return self.dense(x)
+        x = self.admitted(x)
+        if x.ndim == 3:
+            return RuntimeConv2d.forward(self, x[None])[0]
+        if x.ndim != 4 or x.shape[1] != self.in_channels:
+            raise ValueError(
+                f"x must have shape (batch, {self.in_channels}, height, width) or that of one "
+                f"image, got {tuple(x.shape)}."
+            )
+        if self.padding_mode != "zeros":
+            x = F.pad(x, self._margins(), self.padding_mode)
+        window = self._window()
+        samples, _, *size = x.shape
+        height, width = (window.outputs(axis, size[axis]) for axis in (0, 1))
+        if not height * width:
+            raise ValueError(
+                f"an image of {size[0]} x {size[1]} is too small for a kernel of "
+                f"{self.kernel_size} with padding {self.padding} and dilation {self.dilation}."
+            )
+        last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+        if last and window.pointwise:
+            return self._by_samples(x)
+        y = torch.empty(samples, self.out_channels, height, width)
+        if y.numel():
+            x = x.contiguous()
+            _, bias, bounds = self.views()
+            convolve = self._plan(window, (samples, self.in_channels, size[0], size[1]))
+            convolve(_flat(x), bias, bounds, _flat(y), self.allowed_threads())
+        return y.contiguous(memory_format=torch.channels_last) if last else y
+
+    def dense(self, x: Tensor) -> Tensor:
+        """The same by torch's convolution, which torch differentiates."""
+        mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
+        sizes = self.stride, 0, self.dilation, self.groups
+        y = F.conv2d(F.pad(x, self._margins(), mode), self.dense_weight(), self.bias, *sizes)
+        return y if self.bounds == BOUNDLESS else y.clamp(self.low, self.high)
+
+    def dense_weight(self) -> Tensor:
+        """The weight (out_channels, in_channels / groups, kernel rows, kernel columns)."""
+        return torch.from_numpy(_folded(self.layout.dense(), self.groups, self.kernel_size))
+
+    def to_dense(self) -> nn.Module:
+        """Dense modules that give the same, for other devices and formats."""
+        with torch.no_grad():
+            conv = self._dense_convolution()
+            conv.weight.copy_(self.dense_weight().reshape(conv.weight.shape))
+            if conv.bias is not None and self.bias is not None:
+                conv.bias.copy_(self.bias)
+        if self.bounds == BOUNDLESS:
+            return conv.eval()
+        return nn.Sequential(conv, nn.Hardtanh(self.low, self.high)).eval()
+
+    def forget_views(self) -> None:
+        super().forget_views()
+        with suppress(AttributeError):
+            del self._plans
+
+    def extra_repr(self) -> str:
+        """What the layout and the window are."""
+        names = ("kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+        return ", ".join([super().extra_repr(), *(f"{n}={getattr(self, n)}" for n in names)])
+
+    def _by_samples(self, x: Tensor) -> Tensor:
+        """With the channels last, every pixel is a sample of an ordinary product."""
+        layout, bias, bounds = self.views()
+        pixels = x.permute(0, 2, 3, 1)
+        y = torch.empty(*pixels.shape[:3], self.out_channels)
+        if y.numel():
+            flat = _flat(pixels), bias, bounds, _flat(y)
+            run_plan(layout, *flat, pixels[..., 0].numel(), self.allowed_threads())
+        return y.permute(0, 3, 1, 2)
+
+    def _plan(self, window: Window, shape: Shape) -> Convolve:
+        try:
+            plans = self._plans
+        except AttributeError:
+            plans = self._plans = {}
+        key = window, shape
+        if key not in plans:
+            made = convolution(self.layout, window, shape)
+            while len(plans) >= _REMEMBERED:
+                plans.pop(next(iter(plans)), None)
+            plans[key] = made
+            return made
+        return plans[key]
+
+    def _window(self) -> Window:
+        """What each output reads; where other than zeros surround the image, they are in it."""
+        inside = Window(self.kernel_size, self.stride, self.dilation)
+        if self.padding_mode != "zeros":
+            return inside
+        before, after = zip(*self.padding, strict=True)
+        return Window(self.kernel_size, self.stride, self.dilation, before, after)
+
+    def _margins(self) -> tuple[int, ...]:
+        """As ``F.pad`` wants them."""
+        (top, bottom), (left, right) = self.padding
+        return left, right, top, bottom
+
+    def _dense_convolution(self) -> nn.Conv1d | nn.Conv2d:
+        return nn.Conv2d(
+            self.in_channels, self.out_channels, self.kernel_size, self.stride,
+            self._dense_padding(), self.dilation, self.groups, self.bias is not None,
+            self.padding_mode,
+        )  # fmt: skip
+
+    def _dense_padding(self) -> Any:
+        """As torch's modules have it: they pad both sides alike, or as ``"same"`` does."""
+        if any(before != after for before, after in self.padding):
+            return "same"
+        return tuple(before for before, _ in self.padding)
+
+
+class RuntimeConv1d(RuntimeConv2d):
+    """A convolution of lines: of images of one row.
+
+    Examples
+    --------
+    >>> conv = nn.Conv1d(3, 4, 5, padding="same")
+    >>> x = torch.randn(2, 3, 9)
+    >>> bool(torch.allclose(RuntimeConv1d.of(conv)(x), conv(x), atol=1e-5))
+    True
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (batch, channels, length), float32; or one line without the batch."""
+        return super().forward(x.unsqueeze(-2)).squeeze(-2)
+
+    def _dense_convolution(self) -> nn.Conv1d:
+        padding = self._dense_padding()
+        return nn.Conv1d(
+            self.in_channels, self.out_channels, self.kernel_size[1], self.stride[1],
+            padding if padding == "same" else padding[1], self.dilation[1], self.groups,
+            self.bias is not None, self.padding_mode,
+        )  # fmt: skip
+
+
+def unfolded_weight(conv: nn.Conv1d | nn.Conv2d) -> np.ndarray:
+    """The weight as a matrix (out_channels, in_channels x kernel), zero between groups."""
+    weight = conv.weight.detach().to("cpu", torch.float32).numpy()
+    groups, rows = conv.groups, len(weight) // conv.groups
+    unfolded = np.zeros((groups, rows, groups, weight[0].size), np.float32)
+    each = np.arange(groups)
+    unfolded[each, :, each] = weight.reshape(groups, rows, -1)
+    return unfolded.reshape(len(weight), -1)
+
+
+def _folded(unfolded: np.ndarray, groups: int, kernel: tuple[int, int]) -> np.ndarray:
+    """The opposite of :func:`unfolded_weight`."""
+    rows = len(unfolded) // groups
+    each = np.arange(groups)
+    weight = unfolded.reshape(groups, rows, groups, -1)[each, :, each]
+    return weight.reshape(len(unfolded), -1, *kernel)
+
+
+def _pair(sizes: tuple[int, ...]) -> tuple[int, int]:
+    """Down and across: a line is an image of one row."""
+    return (1, *sizes)[-2], sizes[-1]
+
+
+def _flat(x: Tensor) -> np.ndarray:
+    flat: np.ndarray = x.reshape(-1).numpy()
+    return flat
