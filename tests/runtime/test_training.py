@@ -263,6 +263,43 @@ def test_training_goes_on_from_a_state_dict():
     assert train(other, resumed, 5, first=5) == expected
 
 
+@pytest.mark.parametrize(("layout", "block"), LAYOUTS, ids=str)
+def test_rewiring_moves_the_smallest_weights_of_each_row(layout, block):
+    made = layer(layout=layout, block=block)
+    optimiser = torch.optim.Adam(made.parameters(), lr=1e-4)
+    made(samples(5, 72)).square().sum().backward()
+    optimiser.step()
+    moments = optimiser.state[made.values]["exp_avg"]
+    before, pattern = made.values.detach().clone(), made.pattern
+    counts, kinds = pattern.counts(), moments[before != 0].clone()
+    made.rewire(0.3, optimiser, seed=0)
+    size = made.height * made.width
+    there = made.values.detach().view(-1, size).abs().sum(1).numpy()
+    rows = np.split(there, np.cumsum(counts)[:-1])
+    olds = np.split(before.view(-1, size).abs().sum(1).numpy(), np.cumsum(counts)[:-1])
+    for new, old, count in zip(rows, olds, counts, strict=True):
+        dropped = int(0.3 * count)
+        assert int((new == 0).sum()) == dropped
+        np.testing.assert_allclose(np.sort(new[new != 0]), np.sort(old)[dropped:], rtol=1e-6)
+    # each weight took its moment along, and every place is there once
+    pairs = {(round(float(v), 7), round(float(m), 7)) for v, m in zip(before, kinds, strict=True)}
+    kept = made.values.detach() != 0
+    for value, moment in zip(made.values.detach()[kept], moments[kept], strict=True):
+        assert (round(float(value), 7), round(float(moment), 7)) in pairs
+    assert not moments[~kept].any()
+    assert (
+        len(set(zip(*map(np.ndarray.tolist, made.pattern.places()), strict=True))) == kept.numel()
+    )
+    assert_gradients(made, samples(6, 72))
+
+
+def test_rewiring_that_cannot_be():
+    with pytest.raises(ValueError, match="share must be"):
+        layer().rewire(1.2)
+    with pytest.raises(ValueError, match="more than half"):
+        layer(keep=0.6).rewire(0.1)
+
+
 # -- a module like any other --
 @pytest.mark.parametrize(("layout", "block"), LAYOUTS, ids=str)
 def test_there_and_back(layout, block, tmp_path):
@@ -297,6 +334,13 @@ def test_blocks_keep_zeros_within():
     made = SparseLinear.from_linear(linear, layout="blocks", block=(8, 1))
     assert made.values.numel() == 128
     assert torch.equal(made.to_linear().weight, linear.weight)
+
+
+def test_graphs_of_torch_break_there():
+    made, x = layer(), samples(3, 72)
+    y = torch.compile(made, backend="eager")(x)
+    y.sum().backward()
+    assert torch.equal(y, made(x)) and made.values.grad is not None
 
 
 def test_values_may_get_other_memory():

@@ -188,6 +188,8 @@ class SparseLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., in_features) to (..., out_features)."""
+        if torch.compiler.is_compiling():
+            return self._untraced(x)
         if torch.is_autocast_enabled("cpu"):
             x = x.float()
         _check_tensor("x", x)
@@ -200,6 +202,64 @@ class SparseLinear(nn.Module):
         else:
             y = product(flat, self.bias, self.layout)
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_features)
+
+    @torch.compiler.disable
+    def _untraced(self, x: Tensor) -> Tensor:
+        """:meth:`forward`, of which ``torch.compile`` sees nothing: the graph breaks here."""
+        return self.forward(x)
+
+    @torch.no_grad()
+    def rewire(
+        self,
+        share: float,
+        optimiser: torch.optim.Optimizer | None = None,
+        *,
+        seed: int | None = None,
+    ) -> None:
+        """Give up the smallest weights of each neuron, for as many at random inputs of its own.
+
+        Dynamic sparse training: called every some hundred steps, with a share that falls to zero.
+        New weights start at zero. Takes memory in proportion to the stored values.
+
+        Parameters
+        ----------
+        share : float
+            Of each row's values (or blocks), those of least magnitude; rounded down.
+        optimiser : Optimizer, optional
+            Whose state of ``values`` moves along, with zeros for the new ones.
+        seed : int, optional
+            Of the places; by default, torch's own generator decides.
+
+        Raises
+        ------
+        ValueError
+            For other shares, and where more than half of the weights are stored.
+
+        References
+        ----------
+        Mocanu, Mocanu, Stone, Nguyen, Gibescu and Liotta (2018), Scalable training of artificial
+        neural networks with adaptive sparse connectivity inspired by network science.
+        """
+        if not 0 <= share <= 1:
+            raise ValueError(f"share must be from 0 to 1, got {share}.")
+        if 2 * self.values.numel() > self.in_features * self.out_features:
+            raise ValueError(
+                f"rewiring needs free places: {self.values.numel()} of "
+                f"{self.in_features * self.out_features} weights are stored, more than half."
+            )
+        rng = np.random.default_rng(int(torch.randint(1 << 62, ())) if seed is None else seed)
+        size = self.height * self.width
+        sizes = self.values.abs().view(-1, size).sum(1).numpy()
+        pattern, *moved = self.pattern.rewired(sizes, share, rng)
+        kept, places = map(torch.from_numpy, moved)
+        state = {} if optimiser is None else optimiser.state.get(self.values, {})
+        for tensor in (self.values, *state.values()):
+            if torch.is_tensor(tensor) and tensor.shape == self.values.shape:
+                blocks = tensor.view(-1, size)
+                left = blocks[kept]
+                blocks.zero_()
+                blocks[places] = left
+        self.columns.copy_(torch.from_numpy(pattern.columns))
 
     @property
     def layout(self) -> Layout:

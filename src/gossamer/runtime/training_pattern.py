@@ -116,6 +116,30 @@ class Pattern:
         columns = self.columns.astype(np.int64)[:, None] * self.width + within // self.height
         return rows.ravel(), columns.ravel()
 
+    def rewired(
+        self, sizes: np.ndarray, share: float, rng: np.random.Generator
+    ) -> tuple[Self, np.ndarray, np.ndarray]:
+        """A share of each row's blocks, the smallest, at random places of the same row.
+
+        Parameters
+        ----------
+        sizes : (n_blocks,)
+
+        Returns
+        -------
+        pattern, kept, places
+            The blocks ``kept`` of this pattern are those at ``places`` of the new one.
+        """
+        counts, wide = self.counts(), self.inputs // self.width
+        rows = np.repeat(np.arange(counts.size), counts)
+        order = np.lexsort((sizes, rows))  # row by row, the smallest first
+        rank = np.arange(sizes.size) - np.repeat(np.cumsum(counts) - counts, counts)
+        kept = np.sort(order[rank >= (share * counts).astype(np.int64)[rows]])
+        keys = rows[kept] * wide + self.columns[kept].astype(np.int64)
+        found = fill(rng, counts, wide, np.sort(keys))
+        columns = (found % max(wide, 1)).astype(self.columns.dtype)
+        return replace(self, columns=columns), kept, np.searchsorted(found, keys)
+
     def layout(self, values: np.ndarray) -> Layout:
         """The layout that has these values, on their memory."""
         # layouts count without signs, and so do the kernels that are compiled for them
@@ -153,11 +177,20 @@ def draw(rng: np.random.Generator, counts: np.ndarray, among: int) -> np.ndarray
         rest = among - counts
         there[np.repeat(np.arange(counts.size), rest), draw(rng, rest, among)] = False
         return np.nonzero(there)[1]
-    keys = np.empty(0, np.int64)
-    missing = counts
+    return fill(rng, counts, among, np.empty(0, np.int64)) % max(among, 1)
+
+
+def fill(rng: np.random.Generator, counts: np.ndarray, among: int, keys: np.ndarray) -> np.ndarray:
+    """Draw until there are so many different numbers in each set, in order.
+
+    Parameters
+    ----------
+    keys : (n_there,) those that are there already: ``set * among + number``
+    """
+    missing = counts - np.bincount(keys // max(among, 1), minlength=counts.size)
     while missing.any():
         sets = np.repeat(np.arange(counts.size), missing)
         keys = np.sort(np.concatenate([keys, sets * among + rng.integers(among, size=sets.size)]))
         keys = keys[np.append(True, keys[1:] != keys[:-1])]
         missing = counts - np.bincount(keys // among, minlength=counts.size)
-    return keys % among if among else keys
+    return keys
