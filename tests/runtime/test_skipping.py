@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
+from time import perf_counter
 
 import numpy as np
 import pytest
@@ -155,3 +156,31 @@ def test_cuts_must_fit(linear):
     for cuts in (torch.zeros(3), -torch.ones(70), torch.full((70,), torch.nan)):
         with pytest.raises(ValueError, match="cuts must be 70 numbers"):
             SkippingLinear.of(linear, cuts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    # the small layer is read from the cache, and a call itself takes a good part of its time
+    ("inputs", "outputs", "rounds", "least"),
+    ((4096, 4096, 10, 0.8), (3072, 768, 60, 0.4)),
+)
+def test_time_falls_with_the_inputs_that_are_skipped(rng, inputs, outputs, rounds, least):
+    """Against torch's dense product; other inputs each time: no cache holds their columns."""
+    torch.set_num_threads(1)
+    linear = nn.Linear(inputs, outputs)
+    skipping = SkippingLinear.of(linear)
+    for share in (0.5, 0.7, 0.9):
+        batches = [sparse_inputs(rng, 1, inputs, share=share) for _ in range(8)]
+        times = {linear: [], skipping: []}
+        with torch.no_grad():
+            for _ in range(rounds):
+                for module, found in times.items():
+                    start = perf_counter()
+                    for x in batches:
+                        module(x)
+                    found.append((perf_counter() - start) / len(batches))
+        dense, sparse = (min(found) for found in times.values())
+        print(
+            f"{inputs} to {outputs}, {share:.0%} zeros: {1e3 * dense:.3f} ms, {dense / sparse:.1f}x"
+        )
+        assert dense / sparse > least / (1 - share)
