@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from gossamer.kernels import backward, bind, slices, strips
 from gossamer.runtime.layout import Layout
@@ -23,37 +22,55 @@ INPUT_PANELS = ((4, 1), (8, 1), (16, 1))
 GROUP = backward.GROUP
 WORTH_SHARING = 2_000_000  # products: a tenth of a millisecond
 
+LayoutOf = Callable[[Tensor], Layout]
+
 
 class SparseProduct(torch.autograd.Function):
     """``y = x W' + bias`` with gradients of x, of the stored values of W, and of the bias.
 
-    Called as ``SparseProduct.apply(x, values, bias, layout)``: x (samples, inputs), bias (rows,) or
-    None, and a layout of single values or blocks whose values are the memory of ``values``. A dense
+    Called as ``SparseProduct.apply(x, values, bias, layout_of)``: x (samples, inputs), bias (rows,)
+    or None, and what makes a layout of single values or blocks on the memory of ``values``. A dense
     matrix of the weight's shape is never made.
     """
 
     @staticmethod
-    def forward(x: Tensor, values: Tensor, bias: Tensor | None, layout: Layout) -> Tensor:
-        return product(x, bias, layout)
+    def forward(x: Tensor, values: Tensor, bias: Tensor | None, layout_of: LayoutOf) -> Tensor:
+        return product(x, bias, layout_of(values))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, values, _, ctx.layout = inputs
+        x, values, _, ctx.layout_of = inputs
         ctx.save_for_backward(x, values)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        x, _ = ctx.saved_tensors  # raises where values have changed meanwhile
         to_x, to_values, to_bias, _ = ctx.needs_input_grad
-        gradient = _numpy(g)
+        gradients = _Gradients.apply(*ctx.saved_tensors, g, ctx.layout_of, to_x, to_values)
+        return *gradients, g.sum(0) if to_bias else None, None
+
+
+class _Gradients(torch.autograd.Function):
+    """Those of x and of the values, where they are asked for. They have no gradients themselves."""
+
+    @staticmethod
+    def forward(
+        x: Tensor, values: Tensor, g: Tensor, layout_of: LayoutOf, to_x: bool, to_values: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        layout, given = layout_of(values), _numpy(g)
         return (
-            torch.from_numpy(input_gradients(ctx.layout, gradient)) if to_x else None,
-            torch.from_numpy(value_gradients(ctx.layout, _numpy(x), gradient))
-            if to_values
-            else None,
-            g.sum(0) if to_bias else None,
-            None,
+            torch.from_numpy(input_gradients(layout, given)) if to_x else None,
+            torch.from_numpy(value_gradients(layout, _numpy(x), given)) if to_values else None,
+        )
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """Nothing is kept."""
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, ...]:
+        raise RuntimeError(
+            "SparseLinear has no gradients of gradients: take its to_linear(), or "
+            "gs.runtime.to_dense(model), for losses that hold gradients."
         )
 
 

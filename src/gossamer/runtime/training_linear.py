@@ -58,7 +58,7 @@ class SparseLinear(nn.Module):
         For inputs that are not float32 on the CPU, and where the layer is moved to another device
         or type.
     RuntimeError
-        From torch, for gradients of gradients: the backward pass is not differentiable.
+        For gradients of gradients: the backward pass is not differentiable.
 
     Notes
     -----
@@ -198,7 +198,7 @@ class SparseLinear(nn.Module):
         flat = x.reshape(-1, self.in_features) if x.ndim != 2 else x
         parameters = (self.values,) if self.bias is None else (self.values, self.bias)
         if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *parameters)):
-            y = SparseProduct.apply(flat, self.values, self.bias, self.layout)
+            y = SparseProduct.apply(flat, self.values, self.bias, self.layout_of)
         else:
             y = product(flat, self.bias, self.layout)
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_features)
@@ -264,16 +264,17 @@ class SparseLinear(nn.Module):
     @property
     def layout(self) -> Layout:
         """The layout, on the memory of the tensors."""
-        tensors = self.values, self.columns, self.starts
-        memory = tuple(tensor.data_ptr() for tensor in tensors)
+        return self.layout_of(self.values)
+
+    def layout_of(self, values: Tensor) -> Layout:
+        """The layout with these values, on their memory."""
+        memory = tuple(tensor.data_ptr() for tensor in (values, self.columns, self.starts))
         with suppress(AttributeError):
             if self._views[0] == memory:
                 return self._views[1]
-        self._views: tuple[tuple[int, ...], Layout] = (
-            memory,
-            self.pattern.layout(_view(self.values)),
-        )
-        return self._views[1]
+        layout = self.pattern.layout(_view(values))
+        self._views: tuple[tuple[int, ...], Layout] = memory, layout
+        return layout
 
     @property
     def pattern(self) -> Pattern:
