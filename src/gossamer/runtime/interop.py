@@ -16,7 +16,7 @@ from gossamer.nn.channels import evaluating, positional
 from gossamer.runtime.layout import LAYOUTS, Layout
 from gossamer.runtime.layout_module import LayoutModule
 from gossamer.runtime.layouts import CSR
-from gossamer.runtime.product import narrow
+from gossamer.runtime.product import narrow, offsets
 from gossamer.runtime.swapping import swapped
 from gossamer.runtime.training_linear import SparseLinear
 
@@ -72,7 +72,7 @@ def from_scipy(weight: Any, layout: str | type[Layout] = "csr", **options: Any) 
     rows = weight.tocsr(copy=True)
     rows.sum_duplicates()
     rows.eliminate_zeros()
-    columns, starts = narrow(rows.indices, rows.shape[1]), narrow(rows.indptr, rows.nnz + 1)
+    columns, starts = narrow(rows.indices, rows.shape[1]), offsets(rows.indptr)
     return CSR(rows.shape[0], rows.shape[1], rows.data.astype(np.float32), columns, starts)
 
 

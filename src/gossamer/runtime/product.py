@@ -78,6 +78,13 @@ def reads(what: str, times: float, span: float) -> dict[str, float]:
     return dict(zip(names, (times, *(times * miss for miss in misses)), strict=True))
 
 
+def offsets(starts: np.ndarray) -> np.ndarray:
+    """Places in an array, as uint32: one type, as each takes kernels of its own."""
+    if starts.size and starts[-1] >= 1 << 32:
+        raise ValueError(f"a weight with {starts[-1]} values has no places of 32 bits: split it.")
+    return starts.astype(np.uint32)
+
+
 def narrow(indices: np.ndarray, most: int) -> np.ndarray:
     """Indices below ``most`` in the narrowest type that holds them: uint16 or uint32."""
     if most > 1 << 32:

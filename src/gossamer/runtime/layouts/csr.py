@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from gossamer.runtime.layout import LAYOUTS, Layout, checked_weight
-from gossamer.runtime.product import Product, narrow
+from gossamer.runtime.product import Product, narrow, offsets
 from gossamer.runtime.slice_products import gather_products
 from gossamer.runtime.strip_products import block_arrays, dense_of_blocks, strip_products
 
@@ -36,7 +36,7 @@ class CSR(Layout):
     def build(cls, weight: np.ndarray, **options: Any) -> Self:
         rows, inputs = checked_weight(weight).shape
         values, columns, starts = block_arrays(weight, 1, 1)
-        return cls(rows, inputs, values, narrow(columns, inputs), narrow(starts, values.size + 1))
+        return cls(rows, inputs, values, narrow(columns, inputs), offsets(starts))
 
     def dense(self) -> np.ndarray:
         shape = self.rows, self.inputs

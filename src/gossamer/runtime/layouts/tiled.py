@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from gossamer.runtime.layout import LAYOUTS, Layout, checked_weight
-from gossamer.runtime.product import Product, narrow
+from gossamer.runtime.product import Product, narrow, offsets
 from gossamer.runtime.strip_products import tile_products
 
 # A row should have so many values in a tile that its sums are seldom fetched and put away, and a
@@ -32,7 +32,7 @@ class TiledCSR(Layout):
     >>> weight[0, [3, 150]] = weight[1, 4] = 1.0
     >>> layout = TiledCSR.build(weight, width=100)
     >>> layout.columns, layout.starts
-    (array([  3,   4, 150], dtype=uint16), array([0, 1, 2, 3, 3], dtype=uint16))
+    (array([  3,   4, 150], dtype=uint16), array([0, 1, 2, 3, 3], dtype=uint32))
     """
 
     name: ClassVar[str] = "tiled"
@@ -53,7 +53,7 @@ class TiledCSR(Layout):
         tile = column // width
         order = np.lexsort((column, row, tile))
         counts = np.bincount(tile * rows + row, minlength=-(-inputs // width) * rows)
-        starts = narrow(np.concatenate([[0], np.cumsum(counts)]), row.size + 1)
+        starts = offsets(np.concatenate([[0], np.cumsum(counts)]))
         return cls(rows, inputs, weight[row, column][order], narrow(column[order], inputs), starts)
 
     def dense(self) -> np.ndarray:
