@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gossamer.runtime.candidates import Options
 
 LENGTH = 3
-DENSEST = 0.75  # share of non-zero weights above which nothing has won against a dense product
+DENSEST = 0.9  # share of non-zero weights above which nothing has won against a dense product
 
 # Layouts that take options, and what is tried; those that are not named take none.
 VARIANTS: dict[str, tuple[Mapping[str, int], ...]] = {
