@@ -11,6 +11,7 @@ import numpy as np
 from gossamer.runtime.dense_products import torch_products
 from gossamer.runtime.layout import LAYOUTS, Layout, checked_weight
 from gossamer.runtime.product import Product
+from gossamer.runtime.stored_values import as_float32, rounded
 
 
 @LAYOUTS.register
@@ -34,14 +35,10 @@ class DenseBfloat16(Layout):
     @classmethod
     def build(cls, weight: np.ndarray, **options: Any) -> Self:
         rows, inputs = checked_weight(weight).shape
-        bits = np.ascontiguousarray(weight).view(np.uint32)
-        # to the nearest, ties to even
-        rounded = (bits + np.uint32(0x7FFF) + ((bits >> 16) & 1)) >> 16
-        rounded = np.where(np.isnan(weight), 0x7FC0, rounded)
-        return cls(rows, inputs, rounded.astype(np.uint16))
+        return cls(rows, inputs, rounded(np.ascontiguousarray(weight), "bfloat16"))
 
     def dense(self) -> np.ndarray:
-        return (self.values.astype(np.uint32) << 16).view(np.float32)
+        return as_float32(self.values)
 
     def products(self) -> Sequence[Product]:
         return torch_products()

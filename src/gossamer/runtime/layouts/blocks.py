@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from gossamer.runtime.layout import LAYOUTS, Layout, checked_weight
-from gossamer.runtime.product import Product, narrow
+from gossamer.runtime.product import Product, narrow, offsets
+from gossamer.runtime.stored_values import as_float32, rounded
 from gossamer.runtime.strip_products import (
     block_arrays,
     dense_of_blocks,
@@ -22,6 +23,9 @@ from gossamer.runtime.strip_products import (
 @dataclass(frozen=True, eq=False)
 class BlockRows(Layout):
     """Blocks of ``height`` x ``width``: 16 x 1 reaches the speed of a dense product per value.
+
+    With ``precision="bfloat16"`` values are rounded: half the memory, and faster where a large
+    weight meets few samples.
 
     Examples
     --------
@@ -37,20 +41,29 @@ class BlockRows(Layout):
     values: np.ndarray
     columns: np.ndarray
     starts: np.ndarray
+    precision: str = "float32"
 
     @classmethod
-    def build(cls, weight: np.ndarray, *, height: int = 16, width: int = 1, **options: Any) -> Self:
+    def build(
+        cls,
+        weight: np.ndarray,
+        *,
+        height: int = 16,
+        width: int = 1,
+        precision: str = "float32",
+        **options: Any,
+    ) -> Self:
         rows, inputs = checked_weight(weight).shape
         if rows % height or inputs % width:
             raise ValueError(
                 f"a weight of shape {weight.shape} does not consist of {height} x {width} blocks."
             )
         values, columns, starts = block_arrays(weight, height, width)
-        blocks = narrow(columns, inputs), narrow(starts, columns.size + 1)
-        return cls(rows, inputs, height, width, values, *blocks)
+        blocks = narrow(columns, inputs), offsets(starts)
+        return cls(rows, inputs, height, width, rounded(values, precision), *blocks, precision)
 
     def dense(self) -> np.ndarray:
-        arrays = self.values, self.columns, self.starts
+        arrays = as_float32(self.values), self.columns, self.starts
         return dense_of_blocks(*arrays, (self.rows, self.inputs), self.height, self.width)
 
     @property

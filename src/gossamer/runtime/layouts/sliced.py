@@ -10,8 +10,9 @@ import numpy as np
 
 from gossamer.kernels.slices import LANES
 from gossamer.runtime.layout import LAYOUTS, Layout, checked_weight
-from gossamer.runtime.product import Product, narrow
+from gossamer.runtime.product import Product, narrow, offsets
 from gossamer.runtime.slice_products import slice_products
+from gossamer.runtime.stored_values import as_float32, rounded
 
 
 @LAYOUTS.register
@@ -26,7 +27,8 @@ class SlicedRows(Layout):
 
     ``window`` is 16 or 32; a weight has as many inputs or more. At 90 % zeros at random 57 or 67 %
     of what is stored are values. The wide window makes the layout smaller, which counts for large
-    weights and one sample; with more samples the narrow one is faster.
+    weights and one sample; with more samples the narrow one is faster. With
+    ``precision="bfloat16"`` values are rounded, which makes it smaller still.
 
     Examples
     --------
@@ -45,9 +47,17 @@ class SlicedRows(Layout):
     picks: np.ndarray
     starts: np.ndarray
     order: np.ndarray
+    precision: str = "float32"
 
     @classmethod
-    def build(cls, weight: np.ndarray, *, window: int = 16, **options: Any) -> Self:
+    def build(
+        cls,
+        weight: np.ndarray,
+        *,
+        window: int = 16,
+        precision: str = "float32",
+        **options: Any,
+    ) -> Self:
         rows, inputs = checked_weight(weight).shape
         if window not in ALIGNED or inputs < window:
             raise ValueError(
@@ -67,19 +77,21 @@ class SlicedRows(Layout):
             rows,
             inputs,
             window,
-            values.ravel(),
+            rounded(values.ravel(), precision),
             narrow(bases, inputs),
             picks.ravel(),
-            narrow(starts, len(bases) + 1),
+            offsets(starts),
             narrow(order, rows),
+            precision,
         )
 
     def dense(self) -> np.ndarray:
         weight = np.zeros((self.rows, self.inputs), np.float32)
         columns = np.repeat(self.bases.astype(np.int64), LANES) + self.picks
-        there = self.values != 0
+        values = as_float32(self.values)
+        there = values != 0
         lanes = _lanes_of_steps(self.starts).ravel()[there]
-        weight[self.order[lanes], columns[there]] = self.values[there]
+        weight[self.order[lanes], columns[there]] = values[there]
         return weight
 
     def products(self) -> Sequence[Product]:
