@@ -23,6 +23,8 @@ VARIANTS: dict[str, tuple[Mapping[str, int], ...]] = {
         {"height": height, "width": width}
         for height, width in ((16, 1), (8, 1), (4, 1), (4, 4), (1, 4))
     ),
+    "sliced": ({"window": 16}, {"window": 32}),
+    "n:m": ({"m": 4}, {"m": 8}, {"m": 16}),
 }
 
 # Layouts that are fast where inputs are zero, which one example does not tell of others.

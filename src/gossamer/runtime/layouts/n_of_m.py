@@ -25,7 +25,8 @@ class PackedNofM(Layout):
     their positions (grouped n:m) are faster still as ``BlockRows`` of 16 x 1.
 
     A weight has at least 16 inputs; m is at most 16 and divides them. Where fewer than n values are
-    not zero, zeros are stored.
+    not zero, zeros are stored. If n is not given, it is what the fullest m has: the weight is
+    refused when more than half of what were stored would be zeros.
 
     References
     ----------
@@ -48,9 +49,9 @@ class PackedNofM(Layout):
     places: np.ndarray
 
     @classmethod
-    def build(cls, weight: np.ndarray, *, n: int = 2, m: int = 4, **options: Any) -> Self:
+    def build(cls, weight: np.ndarray, *, n: int | None = None, m: int = 4, **options: Any) -> Self:
         rows, inputs = checked_weight(weight).shape
-        if not 1 <= n <= m <= TILE or inputs % m or inputs < TILE:
+        if not 1 <= (n or 1) <= m <= TILE or inputs % m or inputs < TILE:
             raise ValueError(
                 f"n = {n} of m = {m}: 1 <= n <= m <= {TILE} must hold, and the {inputs} inputs of "
                 f"the weight must be {TILE} or more, and a multiple of m."
@@ -58,7 +59,15 @@ class PackedNofM(Layout):
         tiles = np.zeros((rows + -rows % LANES, inputs // m, m), np.float32)
         tiles[:rows] = weight.reshape(rows, -1, m)
         there = tiles != 0
-        most = int(there.sum(2).max(initial=0))
+        counts = there.sum(2)
+        most = int(counts.max(initial=0))
+        if n is None:
+            n = max(most, 1)
+            if counts.size * n > 2 * counts.sum():
+                raise ValueError(
+                    f"weight has up to {most} values among {m} neighbours, but on average "
+                    f"{counts.mean():.2g}: use SlicedRows, or give n."
+                )
         if most > n:
             raise ValueError(f"weight has {most} values among {m} neighbours, more than n = {n}.")
         # those that are there come first, in their order
