@@ -100,7 +100,7 @@ def mixed(weight):
         SparseLinear(33, 9, keep=0.3, seed=0),
         nn.Tanh(),
         sparsify_activations(skipping, x, 0.5),
-        sparsify_activations(nn.Linear(8, 5), keep=0.5, rule="top_k"),
+        sparsify_activations(nn.Linear(8, 5), keep=0.5, rule="top_k", criterion="wina"),
     ).eval()
 
 

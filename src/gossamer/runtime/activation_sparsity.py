@@ -14,7 +14,7 @@ from gossamer.nn.channels import evaluating, positional
 from gossamer.runtime.skipping_linear import SkippingLinear
 from gossamer.runtime.swapping import swapped
 
-CRITERIA = ("magnitude", "wina")
+CRITERIA = ("auto", "magnitude", "wina")
 RULES = ("threshold", "top_k")
 
 
@@ -58,7 +58,7 @@ def sparsify_activations(
     example_inputs: Tensor | Sequence[Any] | None = None,
     keep: float | Mapping[str, float] = 0.5,
     *,
-    criterion: str = "wina",
+    criterion: str = "auto",
     rule: str = "threshold",
     threads: int | None = None,
 ) -> nn.Module:
@@ -74,15 +74,17 @@ def sparsify_activations(
         Its layers of class ``nn.Linear`` are replaced by :class:`SkippingLinear`, in the copy.
     example_inputs : tensor, or sequence of the forward method's positional arguments
         Data to calibrate with: the more tokens or samples, the closer the share that is kept comes
-        to ``keep``. Needed unless ``keep`` is 1 or the rule ``"top_k"``.
+        to ``keep``. Not needed where ``keep`` is 1, nor for the rule ``"top_k"`` and a given
+        criterion.
     keep : float or mapping of patterns of layer names to floats, default 0.5
         Share of the inputs that a layer keeps. 1 skips those that are zero, as after a ReLU, and
         changes no output. A mapping leaves layers alone that no pattern names; the first one that
         fits counts.
-    criterion : {"wina", "magnitude"}, default "wina"
-        The score of input c: ``|x_c| * ||W[:, c]||_2``, or ``|x_c|``. If the columns of the weight
-        are orthogonal, the first one gives the smallest error that so few inputs can have; else the
-        error of dropping a set of inputs is at most the sum of their scores.
+    criterion : {"auto", "magnitude", "wina"}, default "auto"
+        The score of input c: ``|x_c|``, or ``|x_c| * ||W[:, c]||_2``. If the columns of the weight
+        are orthogonal, the second one gives the smallest error that so few inputs can have; if they
+        are not, either may be ahead, and ``"auto"`` takes for each layer the one whose outputs are
+        closer to the full ones on the examples.
     rule : {"threshold", "top_k"}, default "threshold"
         One threshold a layer, the quantile of the scores in the examples, which is compared within
         the product; or the best inputs of each sample, which must be sorted out first.
@@ -111,21 +113,24 @@ def sparsify_activations(
     _check(criterion, CRITERIA, "criterion")
     _check(rule, RULES, "rule")
     shares = _shares(model, keep)
-    thresholded = {n: share for n, share in shares.items() if share < 1 and rule == "threshold"}
-    thresholds = _thresholds(model, example_inputs, thresholded, criterion) if thresholded else {}
+    cut = {name: share for name, share in shares.items() if share < 1}
+    found: dict[str, Tensor] = {}
+    if cut and (rule == "threshold" or criterion == "auto"):
+        found = _inputs(model, example_inputs, list(cut))
 
     def make(name: str, module: nn.Module) -> nn.Module | None:
         if name not in shares:
             return None
         assert isinstance(module, nn.Linear)
-        importance = _importance(module, criterion)
-        if name in thresholds:
-            return SkippingLinear.of(module, thresholds[name] / importance, threads)
-        skipping = SkippingLinear.of(module, threads=threads)
-        if shares[name] == 1:
-            return skipping
+        if name not in cut:
+            return SkippingLinear.of(module, threads=threads)
         count = max(1, round(shares[name] * module.in_features))
-        return nn.Sequential(TopInputs(importance, count), skipping)
+        importance = _importance(module, criterion, count, found.get(name))
+        if rule == "top_k":
+            skipping = SkippingLinear.of(module, threads=threads)
+            return nn.Sequential(TopInputs(importance, count), skipping)
+        threshold = _lower_quantile(found[name].abs() * importance, 1 - shares[name])
+        return SkippingLinear.of(module, threshold / importance, threads)
 
     return swapped(model, make).eval()
 
@@ -180,37 +185,39 @@ def _shares(model: nn.Module, keep: float | Mapping[str, float]) -> dict[str, fl
     return shares
 
 
-def _importance(linear: nn.Linear, criterion: str) -> Tensor:
+def _importance(linear: nn.Linear, criterion: str, count: int, x: Tensor | None) -> Tensor:
+    """What the magnitudes of the inputs are multiplied by; x (samples, inputs) decides "auto"."""
     weight = linear.weight.detach().to("cpu", torch.float32)
-    return weight.norm(dim=0) if criterion == "wina" else torch.ones(linear.in_features)
+    known = {"magnitude": torch.ones(linear.in_features), "wina": weight.norm(dim=0)}
+    if criterion != "auto":
+        return known[criterion]
+    assert x is not None
+    dropped = {name: x - TopInputs(factors, count)(x) for name, factors in known.items()}
+    return known[min(dropped, key=lambda name: float((dropped[name] @ weight.T).norm()))]
 
 
-def _thresholds(
-    model: nn.Module, example_inputs: Any, shares: Mapping[str, float], criterion: str
-) -> dict[str, Tensor]:
-    """The score up to which each layer's inputs are skipped."""
+def _lower_quantile(scores: Tensor, share: float) -> Tensor:
+    """The score up to which this share of them lies."""
+    skipped = round(share * scores.numel())
+    return scores.flatten().kthvalue(skipped).values if skipped else torch.tensor(0.0)
+
+
+def _inputs(model: nn.Module, example_inputs: Any, names: Sequence[str]) -> dict[str, Tensor]:
+    """(samples, inputs) of each layer in a pass over the examples."""
     if example_inputs is None:
         raise ValueError(
-            "example_inputs are needed to find thresholds: give data like that which will come."
+            "example_inputs are needed to calibrate: give data like that which will come."
         )
-    scores: dict[str, list[Tensor]] = {name: [] for name in shares}
+    found: dict[str, list[Tensor]] = {name: [] for name in names}
 
     def note(name: str, x: Tensor) -> None:
-        linear = model.get_submodule(name)
-        assert isinstance(linear, nn.Linear)
-        found = x.detach().to("cpu", torch.float32).abs() * _importance(linear, criterion)
-        scores[name].append(found.flatten())
+        found[name].append(x.detach().to("cpu", torch.float32).flatten(0, -2))
 
-    _watch(model, example_inputs, note, list(shares))
-    unused = [name for name, found in scores.items() if not found]
+    _watch(model, example_inputs, note, names)
+    unused = [name for name, inputs in found.items() if not inputs]
     if unused:
         raise ValueError(f"example_inputs do not reach {unused}: leave these out of keep.")
-    thresholds = {}
-    for name, share in shares.items():
-        every = torch.cat(scores[name])
-        skipped = round((1 - share) * every.numel())
-        thresholds[name] = every.kthvalue(skipped).values if skipped else torch.tensor(0.0)
-    return thresholds
+    return {name: torch.cat(inputs) for name, inputs in found.items()}
 
 
 def _watch(model: nn.Module, example_inputs: Any, note: Any, names: Sequence[str]) -> None:
