@@ -19,6 +19,7 @@ _HOMES = {
     "plots": (
         "plot_calibration",
         "plot_coefficients",
+        "plot_compiled",
         "plot_confusion",
         "plot_cv",
         "plot_layers",

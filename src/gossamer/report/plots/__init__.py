@@ -3,6 +3,7 @@
 Figures are made without pyplot: no window, no global state, safe in threads.
 """
 
+from gossamer.report.plots.compiled import plot_compiled
 from gossamer.report.plots.features import plot_coefficients, plot_stability
 from gossamer.report.plots.masks import plot_masks
 from gossamer.report.plots.networks import plot_layers, plot_tradeoff
@@ -17,6 +18,7 @@ from gossamer.report.plots.predictions import (
 __all__ = [
     "plot_calibration",
     "plot_coefficients",
+    "plot_compiled",
     "plot_confusion",
     "plot_cv",
     "plot_layers",

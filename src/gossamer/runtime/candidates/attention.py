@@ -64,7 +64,8 @@ class ProjectedAttention(FewerHeadsAttention):
         if not self.at_once:
             query, key, value = sources
             return [self.q_proj(query), self.k_proj(key), self.v_proj(value)]
-        made = {id(source): self.in_proj(source).chunk(3, -1) for source in sources}
+        each = {id(source): source for source in sources}
+        made = {key: self.in_proj(source).chunk(3, -1) for key, source in each.items()}
         return [made[id(source)][place] for place, source in enumerate(sources)]
 
     def _mask(
