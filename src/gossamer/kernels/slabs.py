@@ -8,15 +8,15 @@ import numpy as np
 
 from gossamer.kernels.vectors import add_rows, clamp, load, plus, store, zeros
 
-# Bound: rows of a block, samples at a time.
-LANES, COUNT = 16, 1
+# Bound: rows and columns of a block, samples at a time.
+LANES, WIDTH, COUNT = 16, 1, 1
 FULL = 8  # accumulators that keep the vector units busy
 
 
 def slabs(values, columns, starts, x, bias, low, high, y, inputs, rows, first, last, top, bottom):
     """``y[b, r] = clamp(bias[r] + sum_k values[k] x[b, columns[k]])`` for b in [first, last).
 
-    As :func:`strips` with blocks of LANES x 1, for samples as they lie: x (samples, inputs) and
+    As :func:`strips` with blocks of LANES x WIDTH, for samples as they lie: x (samples, inputs) and
     y (samples, rows), both flat. ``last - first`` must be a multiple of COUNT.
     """
     for b in range(first, last, COUNT):
@@ -45,5 +45,8 @@ def slabs(values, columns, starts, x, bias, low, high, y, inputs, rows, first, l
 
 
 def add_block(acc, values, columns, k, x, origin, inputs):
-    """Add the product of block ``k`` with one input of each sample."""
-    return add_rows(acc, values, k * LANES, x, origin + np.int64(columns[k]), inputs)
+    """Add the product of block ``k`` with its inputs of each sample."""
+    place = origin + np.int64(columns[k]) * WIDTH
+    for j in range(WIDTH):
+        acc = add_rows(acc, values, (k * WIDTH + j) * LANES, x, place + j, inputs)
+    return acc

@@ -107,30 +107,32 @@ def _tile_product(lanes: int, across: int) -> Product:
 
 
 @cache
-def slab_products(height: int) -> tuple[Product, ...]:
-    """Products with the rows of a block in the lanes, for blocks of ``height`` x 1."""
-    return tuple(
-        _slab_product(height, count) for count in (1, 2, 3, 4, min(8, accumulators(height)))
-    )
+def slab_products(height: int, width: int = 1) -> tuple[Product, ...]:
+    """Products with the rows of a block in the lanes, for blocks of ``height`` x ``width``."""
+    counts = 1, 2, 3, 4, min(8, accumulators(height))
+    return tuple(_slab_product(height, width, count) for count in counts)
 
 
-def _slab_product(height: int, count: int) -> Product:
+def _slab_product(height: int, width: int, count: int) -> Product:
     full = min(BUSY, 1 + accumulators(height) // 4)  # four chains of sums must fit
-    sizes: dict[str, Callable | int] = {"LANES": height, "COUNT": count, "FULL": full}
+    sizes: dict[str, Callable | int] = {"LANES": height, "WIDTH": width, "COUNT": count}
+    sizes |= {"FULL": full}
     run, together = compiled(slabs.slabs, stored, **sizes, add_block=slabs.add_block)
 
     def work(layout: Any, steps: int) -> Mapping[str, float]:
-        blocks = layout.values.size // height
+        blocks = layout.values.size // (height * width)
         rows = layout.rows / height
         return {
             "call": 1,
-            "fused": blocks * count * steps,
+            "fused": blocks * width * count * steps,
             **reads("block", blocks * steps, 4 * layout.inputs * count),
             "row": rows * steps,
             **reads("line", layout.nbytes / 64 * steps, layout.nbytes),
         }
 
-    return Product(f"slabs {height}x{count}", count, run, work, whole=True, together=together)
+    return Product(
+        f"slabs {height}x{width} {count}", count, run, work, whole=True, together=together
+    )
 
 
 def block_arrays(

@@ -72,4 +72,4 @@ class BlockRows(Layout):
 
     def products(self) -> Sequence[Product]:
         strips = strip_products(self.height, self.width)
-        return strips + (slab_products(self.height) if self.width == 1 else ())
+        return strips + (slab_products(self.height, self.width) if self.height > 1 else ())
