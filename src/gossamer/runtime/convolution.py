@@ -17,6 +17,9 @@ from gossamer.runtime.layouts import CSR, BlockRows
 from gossamer.runtime.planning import run_plan
 from gossamer.runtime.product import BOUNDLESS, Bounds
 
+# A way to convolve, None where pixels are samples of an ordinary product; the outputs' shape.
+Plan = tuple[Convolve | None, Shape]
+
 _REMEMBERED = 4  # sizes of images whose plans are kept
 
 
@@ -51,7 +54,7 @@ class RuntimeConv2d(LayoutModule):
     # How images of a size are computed: a slot, so that it is neither copied nor saved.
     __slots__ = ("_plans",)
 
-    _plans: dict[tuple[Window, Shape], Convolve]
+    _plans: dict[tuple[tuple[int, ...], bool], Plan]
 
     def __init__(
         self,
@@ -121,34 +124,21 @@ class RuntimeConv2d(LayoutModule):
             return self.untraced(x)
         if x.requires_grad and torch.is_grad_enabled():
             return self.dense(x)
-        x = self.admitted(x)
+        if x.requires_grad or x.dtype is not torch.float32:
+            x = self.admitted(x)
         if x.ndim == 3:
             return RuntimeConv2d.forward(self, x[None])[0]
-        if x.ndim != 4 or x.shape[1] != self.in_channels:
-            raise ValueError(
-                f"x must have shape (batch, {self.in_channels}, height, width) or that of one "
-                f"image, got {tuple(x.shape)}."
-            )
+        last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
         if self.padding_mode != "zeros":
             x = F.pad(x, self._margins(), self.padding_mode)
-        window = self._window()
-        samples, _, *size = x.shape
-        height, width = (window.outputs(axis, size[axis]) for axis in (0, 1))
-        if not height * width:
-            raise ValueError(
-                f"an image of {size[0]} x {size[1]} is too small for a kernel of "
-                f"{self.kernel_size} with padding {self.padding} and dilation {self.dilation}."
-            )
-        last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-        if last and window.pointwise:
-            return self._by_samples(x)
-        y = torch.empty(samples, self.out_channels, height, width)
-        if y.numel():
-            x = x.contiguous()
-            _, bias, bounds = self.views()
-            convolve = self._plan(window, (samples, self.in_channels, size[0], size[1]))
-            convolve(_flat(x), bias, bounds, _flat(y), self.allowed_threads())
-        return y.contiguous(memory_format=torch.channels_last) if last else y
+        convolve, shape = self._plan(tuple(x.shape), last)
+        if convolve is None:
+            return self._by_samples(x, shape)
+        _, bias, bounds = self.views()
+        array, y = x.contiguous().numpy(), np.empty(shape, np.float32)
+        convolve(array.reshape(-1), bias, bounds, y.reshape(-1), self.allowed_threads())
+        made = torch.from_numpy(y)
+        return made.contiguous(memory_format=torch.channels_last) if last else made
 
     def dense(self, x: Tensor) -> Tensor:
         """The same by torch's convolution, which torch differentiates."""
@@ -182,29 +172,48 @@ class RuntimeConv2d(LayoutModule):
         names = ("kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
         return ", ".join([super().extra_repr(), *(f"{n}={getattr(self, n)}" for n in names)])
 
-    def _by_samples(self, x: Tensor) -> Tensor:
+    def _by_samples(self, x: Tensor, outputs: Shape) -> Tensor:
         """With the channels last, every pixel is a sample of an ordinary product."""
         layout, bias, bounds = self.views()
-        pixels = x.permute(0, 2, 3, 1)
-        y = torch.empty(*pixels.shape[:3], self.out_channels)
-        if y.numel():
-            flat = _flat(pixels), bias, bounds, _flat(y)
-            run_plan(layout, *flat, pixels[..., 0].numel(), self.allowed_threads())
-        return y.permute(0, 3, 1, 2)
+        batch, rows, height, width = outputs
+        y = np.empty((batch, height, width, rows), np.float32)
+        if y.size:
+            flat = x.permute(0, 2, 3, 1).numpy().reshape(-1), bias, bounds, y.reshape(-1)
+            run_plan(layout, *flat, batch * height * width, self.allowed_threads())
+        return torch.from_numpy(y).permute(0, 3, 1, 2)
 
-    def _plan(self, window: Window, shape: Shape) -> Convolve:
+    def _plan(self, shape: tuple[int, ...], last: bool) -> Plan:
+        """How to convolve images of a shape, and the shape of the outputs."""
         try:
-            plans = self._plans
+            return self._plans[shape, last]
         except AttributeError:
-            plans = self._plans = {}
-        key = window, shape
-        if key not in plans:
-            made = convolution(self.layout, window, shape)
-            while len(plans) >= _REMEMBERED:
-                plans.pop(next(iter(plans)), None)
-            plans[key] = made
-            return made
-        return plans[key]
+            self._plans = {}
+        except KeyError:
+            pass
+        made = self._made_plan(shape, last)
+        while len(self._plans) >= _REMEMBERED:
+            self._plans.pop(next(iter(self._plans)), None)
+        self._plans[shape, last] = made
+        return made
+
+    def _made_plan(self, shape: tuple[int, ...], last: bool) -> Plan:
+        if len(shape) != 4 or shape[1] != self.in_channels:
+            raise ValueError(
+                f"x must have shape (batch, {self.in_channels}, height, width) or that of one "
+                f"image, got {shape}."
+            )
+        samples, channels, *size = shape
+        window = self._window()
+        height, width = (window.outputs(axis, size[axis]) for axis in (0, 1))
+        if not height * width:
+            raise ValueError(
+                f"an image of {size[0]} x {size[1]} is too small for a kernel of "
+                f"{self.kernel_size} with padding {self.padding} and dilation {self.dilation}."
+            )
+        outputs = samples, self.out_channels, height, width
+        if (last and window.pointwise) or not samples:
+            return None, outputs
+        return convolution(self.layout, window, (samples, channels, size[0], size[1])), outputs
 
     def _window(self) -> Window:
         """What each output reads; where other than zeros surround the image, they are in it."""
@@ -278,8 +287,3 @@ def _folded(unfolded: np.ndarray, groups: int, kernel: tuple[int, int]) -> np.nd
 def _pair(sizes: tuple[int, ...]) -> tuple[int, int]:
     """Down and across: a line is an image of one row."""
     return (1, *sizes)[-2], sizes[-1]
-
-
-def _flat(x: Tensor) -> np.ndarray:
-    flat: np.ndarray = x.reshape(-1).numpy()
-    return flat

@@ -13,7 +13,7 @@ import numpy as np
 from gossamer.kernels import bind, shifts, strips
 from gossamer.kernels.machine import caches, registers
 from gossamer.runtime.layout import Layout
-from gossamer.runtime.product import Bounds, narrow
+from gossamer.runtime.product import Bounds, offsets
 from gossamer.runtime.threads import share
 
 Shape = tuple[int, int, int, int]  # samples, channels, height, width
@@ -71,10 +71,10 @@ def convolution(layout: Layout, window: Window, shape: Shape, room: int | None =
         places = columns * np.uint32(size)
         sizes = channels, layout.rows, size
         return _shared(kernel, (values, places, starts), sizes, samples, layout.rows)
-    geometry, phases, offsets = lay_out(window, shape, room)
+    geometry, phases, origins = lay_out(window, shape, room)
     positions = geometry.images * geometry.plane_rows * geometry.pitch
     kernel = _shifts(layout.block[0], _across(layout.block[0], positions))
-    places = narrow(offsets[columns], channels * geometry.channel_pitch)
+    places = origins.astype(np.uint32)[columns]
     parts = -(-samples // geometry.images) * -(-geometry.out_height // geometry.band)
     arguments = values, places, starts, phases
     return _shared(kernel, arguments, (geometry, layout.rows), parts, layout.rows)
@@ -112,9 +112,9 @@ def lay_out(
     down, across = spread
     taps = (down.phase[:, None] * len(across.phases) + across.phase) * size
     taps = taps + down.shift[:, None] * pitch + across.shift
-    offsets = np.arange(channels)[:, None, None] * channel + taps
+    origins = np.arange(channels)[:, None, None] * channel + taps
     geometry = shifts.Geometry(*sizes, images, band, plane, pitch, channel)
-    return geometry, phases, offsets.reshape(-1)
+    return geometry, phases, origins.reshape(-1)
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _by_columns(layout: Layout) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     single = columns.astype(np.uint32)[:, None] * np.uint32(width) + np.arange(
         width, dtype=np.uint32
     )
-    return values, single.reshape(-1), starts if width == 1 else starts.astype(np.uint32) * width
+    return values, single.reshape(-1), offsets(starts * np.int64(width))
 
 
 def _across(height: int, positions: int, most: float = inf) -> int:
