@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache, partial
@@ -85,7 +86,7 @@ def cut(first: int, last: int, unit: int, parts: int) -> list[tuple[int, int]]:
 
 def openmp() -> int | None:
     """The address of ``GOMP_parallel`` in the runtime that torch computes with; None without."""
-    return None if _forked else _found_openmp()
+    return _found_openmp() if "torch" in sys.modules and not _forked else None
 
 
 @cache
