@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from gossamer.kernels import bind, gathers, slices, strips
+from gossamer.kernels import gathers, slices, strips
+from gossamer.runtime.compiled import compiled
 from gossamer.runtime.product import Product, reads
+from gossamer.runtime.strip_products import stored
 
 
 @cache
@@ -30,14 +32,7 @@ def slice_products(
 
 
 def _slice_product(count: int, formulas: dict[str, Callable], sizes: dict[str, int]) -> Product:
-    @cache
-    def kernel() -> Callable:
-        return bind(slices.slices, COUNT=count, **formulas, **sizes)
-
-    def run(layout: Any, x, bias, low, high, y, first, last, top, bottom) -> None:  # type: ignore[no-untyped-def]
-        stored = layout.values, layout.places, layout.starts, layout.order
-        sides = layout.inputs, layout.rows
-        kernel()(*stored, x, bias, low, high, y, *sides, first, last, top, bottom)
+    run, together = compiled(slices.slices, _sliced, COUNT=count, **formulas, **sizes)
 
     def work(layout: Any, steps: int) -> Mapping[str, float]:
         blocks = layout.values.size // slices.LANES * steps
@@ -50,7 +45,11 @@ def _slice_product(count: int, formulas: dict[str, Callable], sizes: dict[str, i
         }
 
     kind = " ".join([formulas["add_step"].__name__, *(f"{k}={v}" for k, v in sizes.items())])
-    return Product(f"slices {kind} {count}", count, run, work, whole=True)
+    return Product(f"slices {kind} {count}", count, run, work, whole=True, together=together)
+
+
+def _sliced(layout: Any) -> tuple[Any, ...]:
+    return layout.values, layout.places, layout.starts, layout.order
 
 
 @cache
@@ -58,15 +57,7 @@ def gather_products(
     start: Callable = strips.start, column: Callable = strips.column
 ) -> tuple[Product, ...]:
     """Products of one sample, value by value: arrays as in ``strip_products``."""
-
-    @cache
-    def kernel() -> Callable:
-        return bind(gathers.gathers, start=start, column=column)
-
-    def run(layout: Any, x, bias, low, high, y, first, last, top, bottom) -> None:  # type: ignore[no-untyped-def]
-        stored = layout.values, layout.columns, layout.starts
-        sides = layout.inputs, layout.rows
-        kernel()(*stored, x, bias, low, high, y, *sides, first, last, top, bottom)
+    run, together = compiled(gathers.gathers, stored, start=start, column=column)
 
     def work(layout: Any, steps: int) -> Mapping[str, float]:
         return {
@@ -76,4 +67,4 @@ def gather_products(
             **reads("line", layout.nbytes / 64 * steps, layout.nbytes),
         }
 
-    return (Product(f"gathers {start.__name__}", 1, run, work),)
+    return (Product(f"gathers {start.__name__}", 1, run, work, together=together),)
