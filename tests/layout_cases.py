@@ -90,6 +90,8 @@ _NAMED = (
     Case("SlicedRows", {"window": 32}, (1, 32)),
     Case("SlicedRows", {"precision": "bfloat16"}, (1, 16), exact=False),
     Case("BlockRows", {"precision": "bfloat16"}, (16, 1), blocks(16, 1), exact=False),
+    Case("ByColumns"),
+    Case("ByColumns", {"precision": "bfloat16"}, exact=False),
     Case("Condensed", mask=fan_in),
     Case("DenseBfloat16", exact=False, tolerance=8e-3),
     Case("PackedNofM", {"n": 2, "m": 4}, (1, 16), n_of_m(2, 4)),

@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch import nn
 
-from gossamer.kernels import bind, skipping
 from gossamer.nn import load_model, save_model
 from gossamer.runtime import Bounds, ByColumns
 from gossamer.runtime.candidates import Options, candidates
@@ -79,18 +78,17 @@ def test_a_skipped_column_is_not_read(rng):
     np.testing.assert_allclose(got[0], weight[:, 1::2].sum(1), rtol=1e-5)
 
 
-def test_values_may_be_stored_in_half_the_bytes(rng):
-    """The kernel reads uint16 as the upper halves of float32."""
-    names = ("collect", "add_columns", "add_column", "bound")
-    kernel = bind(skipping.skipping, **{name: getattr(skipping, name) for name in names})
-    weight = rng.standard_normal((70, 45), dtype=np.float32)
-    halves = (weight.reshape(-1).view(np.uint32) >> 16).astype(np.uint16)
-    exact = (halves.astype(np.uint32) << 16).view(np.float32).reshape(70, 45)
-    x = rng.standard_normal(70, dtype=np.float32)
-    y, low, high = np.empty(45, np.float32), np.float32(-np.inf), np.float32(np.inf)
-    none, zero = np.zeros(70, np.float32), np.zeros(45, np.float32)
-    kernel(halves, none, x, zero, low, high, y, 70, 45, 0, 1, 0, 45)
-    np.testing.assert_allclose(y, x @ exact, rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize("samples", (1, 200))
+def test_weights_may_be_stored_in_half_the_bytes(rng, linear, samples):
+    module = SkippingLinear.of(linear, torch.full((70,), 0.2), precision="bfloat16")
+    assert module.values.dtype.itemsize == 2
+    x = sparse_inputs(rng, samples, 70)
+    with torch.no_grad():
+        exact = nn.functional.linear(
+            torch.where(x.abs() > 0.2, x, 0.0), linear.weight.bfloat16().float(), linear.bias
+        )
+        torch.testing.assert_close(module(x), exact)
+        torch.testing.assert_close(pickle.loads(pickle.dumps(module))(x), exact)
 
 
 def test_views_of_other_strides_and_two_threads(rng):

@@ -139,7 +139,7 @@ def load(typing, rows, across, lanes, x, offset, pitch):
 # -- multiplying and adding --
 def _plain_add_outer(acc, values, k, x, offset):
     rows, across, lanes = acc.shape
-    wide = x[offset : offset + across * lanes].reshape(1, across, lanes)
+    wide = _floats(x, offset, across * lanes).reshape(1, across, lanes)
     return acc + _floats(values, k, rows)[:, None, None] * wide
 
 

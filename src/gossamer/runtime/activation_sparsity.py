@@ -60,6 +60,7 @@ def sparsify_activations(
     *,
     criterion: str = "auto",
     rule: str = "threshold",
+    precision: str = "float32",
     threads: int | None = None,
 ) -> nn.Module:
     """A copy of a trained model whose linear layers skip their least important inputs.
@@ -88,6 +89,8 @@ def sparsify_activations(
     rule : {"threshold", "top_k"}, default "threshold"
         One threshold a layer, the quantile of the scores in the examples, which is compared within
         the product; or the best inputs of each sample, which must be sorted out first.
+    precision : {"float32", "bfloat16"}, default "float32"
+        Of the weights: those rounded to bfloat16 are half as much to read.
     threads : int, optional
         As of :class:`LayoutModule`.
 
@@ -118,19 +121,21 @@ def sparsify_activations(
     if cut and (rule == "threshold" or criterion == "auto"):
         found = _inputs(model, example_inputs, list(cut))
 
+    options: dict[str, Any] = {"precision": precision, "threads": threads}
+
     def make(name: str, module: nn.Module) -> nn.Module | None:
         if name not in shares:
             return None
         assert isinstance(module, nn.Linear)
         if name not in cut:
-            return SkippingLinear.of(module, threads=threads)
+            return SkippingLinear.of(module, **options)
         count = max(1, round(shares[name] * module.in_features))
         importance = _importance(module, criterion, count, found.get(name))
         if rule == "top_k":
-            skipping = SkippingLinear.of(module, threads=threads)
+            skipping = SkippingLinear.of(module, **options)
             return nn.Sequential(TopInputs(importance, count), skipping)
         threshold = _lower_quantile(found[name].abs() * importance, 1 - shares[name])
-        return SkippingLinear.of(module, threshold / importance, threads)
+        return SkippingLinear.of(module, threshold / importance, **options)
 
     return swapped(model, make).eval()
 

@@ -72,10 +72,18 @@ class SkippingLinear(RuntimeLinear):
         self.cutting = bool(layout.cuts.any())
 
     @classmethod
-    def of(cls, linear: nn.Linear, cuts: Tensor | None = None, threads: int | None = None) -> Self:
+    def of(
+        cls,
+        linear: nn.Linear,
+        cuts: Tensor | None = None,
+        *,
+        precision: str = "float32",
+        threads: int | None = None,
+    ) -> Self:
         """The skipping form of a linear layer; ``cuts`` (inputs,) are zero by default."""
         weight = linear.weight.detach().to("cpu", torch.float32).numpy()
-        layout = ByColumns.build(weight, cuts=None if cuts is None else cuts.numpy())
+        given = None if cuts is None else cuts.numpy()
+        layout = ByColumns.build(weight, cuts=given, precision=precision)
         return cls(layout, linear.bias, threads=threads)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -91,8 +99,10 @@ class SkippingLinear(RuntimeLinear):
         """The same by a dense product."""
         if self.cutting:
             x = x.masked_fill(x.abs() <= self.cuts, 0.0)
-        weight = self.values.view(self.in_features, self.out_features).T
-        y = F.linear(x, weight, self.bias)
+        values = self.values
+        if values.dtype != torch.float32:
+            values = values.view(torch.bfloat16).float()
+        y = F.linear(x, values.view(self.in_features, self.out_features).T, self.bias)
         return y if self.bounds == BOUNDLESS else y.clamp(self.low, self.high)
 
     def to_dense(self) -> nn.Module:

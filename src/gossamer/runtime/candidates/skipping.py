@@ -23,4 +23,6 @@ def skipping(module: nn.Linear, inputs: tuple[Any, ...], options: Options) -> It
     x = inputs[0]
     dense = module.weight.dtype == torch.float32 and module.weight.device.type == "cpu"
     if dense and x.numel() and _LEAST_ZEROS <= 1 - int(x.count_nonzero()) / x.numel() < 1:
-        yield SkippingLinear.of(module, threads=options.threads)
+        precisions = ("float32",) if options.values == "float32" else ("float32", "bfloat16")
+        for precision in precisions:
+            yield SkippingLinear.of(module, precision=precision, threads=options.threads)
