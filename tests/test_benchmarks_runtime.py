@@ -7,13 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.runtime import __main__ as command
-from benchmarks.runtime import engines, roofline, runner, table, turns
+from benchmarks.runtime import engines, models, networks, roofline, runner, table, turns
 from benchmarks.runtime.contestants import COMPILED, DENSE, contestants
 from benchmarks.runtime.problems import PATTERNS, Case
+
+import gossamer as gs
 
 TINY = Case(threads=1, rows=48, inputs=64, batch=3, sparsity=0.9)
 MACHINE = {"bandwidth": [[1_000, 2e10], [1_000_000, 1e10]], "peak": {"torch": 1e11}}
@@ -140,6 +144,33 @@ def test_ratios_means_and_the_worst_case() -> None:
     assert "| blocks 16x1 | 768x768 | 1 | 4 | 8.0 | 4.0 | reached |" in goals
     assert "| blocks 16x1 | 768x768 | 64 | 9 |  | 0.80 | missed |" in goals
     assert "| scipy CSR | any zeros | 0.50 | 0.50 | 0 of 1 |" in table.peers(results, 1)
+
+
+def test_whole_networks_are_pruned_where_blocks_fit_and_timed_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make() -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(40, 48), nn.ReLU(), nn.Linear(48, 10)).eval()
+
+    on = networks.structures(make(), "16x1")
+    assert on == {"0": gs.Blocks((16, 1)), "2": gs.Elements()}
+    assert networks.block(24) == gs.Blocks((8, 1))
+    tiny = networks.Network(
+        "Tiny", "zeros", make, networks.pruned, lambda batch: torch.ones(batch, 40),
+        score=lambda model: float(model(torch.ones(1, 40)).sum()), batches=(1,),
+    )  # fmt: skip
+    monkeypatch.setitem(models.NETWORKS, "tiny", tiny)
+    monkeypatch.setattr(models, "BUDGET", 0.0)
+    results = tmp_path / "models.jsonl"
+    for _ in range(2):  # the second time there is nothing to do
+        models.run(["tiny"], 1, results, tmp_path)
+    (record,) = models.read(results)
+    assert record["unstructured"]["sparsity"] == pytest.approx(0.9, abs=0.01)
+    assert record["16x1"]["score"] == pytest.approx(record["16x1"]["score_dense"], abs=1e-4)
+    text = models.table([record])
+    assert "| Tiny | 1 | 90%, any zeros |" in text
+    assert "times as fast" in text
 
 
 def test_an_engine_that_is_not_there_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,11 +8,10 @@ installed is left out. An interrupted run goes on where it ended.
 from __future__ import annotations
 
 import argparse
-import io
+import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import redirect_stdout
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,11 +22,11 @@ from benchmarks.runtime.problems import BATCHES, SHAPES, SPARSITIES, THREADS, ca
 from benchmarks.runtime.runner import case_of, run
 
 HERE = Path(__file__).resolve().parent
-# Parts that print tables of their own, with the titles that these get.
-PARTS = {
-    "models": "Whole models",
-    "convolutions": "Convolutions",
-    "training": "Sparse training",
+# Parts that print tables of their own: the title that these get, and the arguments of each run.
+PARTS: dict[str, tuple[str, tuple[tuple[str, ...], ...]]] = {
+    "models": ("Whole models", ((),)),
+    "convolutions": ("Convolutions", ((),)),
+    "training": ("Sparse training", ((), ("--wide",))),
 }
 
 
@@ -43,17 +42,19 @@ def draw(results: table.Results, folder: Path) -> dict[int, str]:
 
 
 def part(name: str, results: Path, again: bool) -> str:
-    """The tables of a part: as they were printed last, or now."""
-    file = results.with_name(f"{name}.md")
+    """The tables of a part: as they were printed last, or now, by a process of their own."""
+    file, (title, runs) = results.with_name(f"{name}.md"), PARTS[name]
     if again:  # what it printed, and the records that it went on from
         file.unlink(missing_ok=True)
         file.with_suffix(".jsonl").unlink(missing_ok=True)
     if not file.exists():
-        printed = io.StringIO()
-        with redirect_stdout(printed):
-            import_module(f"benchmarks.runtime.{name}").main([])
-        file.write_text(printed.getvalue(), encoding="utf-8")
-    return f"## {PARTS[name]}\n\n{file.read_text(encoding='utf-8').strip()}"
+        command = [sys.executable, "-m", f"benchmarks.runtime.{name}"]
+        texts = [
+            subprocess.run([*command, *run], check=True, stdout=subprocess.PIPE, text=True).stdout
+            for run in runs
+        ]
+        file.write_text("\n\n".join(text.strip() for text in texts) + "\n", encoding="utf-8")
+    return f"## {title}\n\n{file.read_text(encoding='utf-8').strip()}"
 
 
 def report(results: Path, parts: Sequence[str], folder: Path | None) -> str:

@@ -29,7 +29,7 @@ def _read(array: np.ndarray, times: int) -> float:
     return total
 
 
-def bandwidth(size: int, threads: int, tries: int = 7) -> float:
+def bandwidth(size: int, threads: int, tries: int = 11) -> float:
     """Bytes a second of reading an array of ``size`` bytes that every thread has a part of."""
     parts = np.array_split(np.ones(size // 4, np.float32), threads)
     times = max(1, (1 << 25) // size)
@@ -51,7 +51,7 @@ def peaks(threads: int, engines: Iterable[Engine], side: int = SIDE) -> dict[str
     }
     for engine in engines:
         with engine.load("peak", w, x, threads) as loaded:
-            found[engine.name] = operations / min(loaded.turn(2)[1] for _ in range(7))
+            found[engine.name] = operations / min(loaded.turn(2)[1] for _ in range(20))
     return found
 
 
@@ -80,7 +80,7 @@ def bound(machine: dict[str, Any], bytes_: float, operations: float) -> float:
     return max(reads, operations / max(machine["peak"].values()))
 
 
-def _least(run: Callable[[], object], tries: int = 7) -> float:
+def _least(run: Callable[[], object], tries: int = 20) -> float:
     seconds = []
     for _ in range(tries):
         began = time.perf_counter()
