@@ -517,6 +517,39 @@ def test_autocast_leaves_it_in_single_precision():
     y.sum().backward()
 
 
+@pytest.mark.slow
+def test_two_processes_train_one_layer(tmp_path):
+    code = """
+import sys, torch
+from torch import nn
+from gossamer.runtime import SparseLinear
+rank, file = int(sys.argv[1]), sys.argv[2]
+torch.set_num_threads(1)
+torch.distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
+# places of its own, which those of the first process replace
+made = nn.Sequential(nn.Linear(8, 40), SparseLinear(40, 24, keep=0.2, seed=rank))
+parallel = nn.parallel.DistributedDataParallel(made)
+torch.manual_seed(rank)
+x = torch.randn(6, 8)
+parallel(x).square().sum().backward()
+torch.save((made.state_dict(), x, made[1].values.grad), f"{file}.{rank}")
+"""
+    file = tmp_path / "meeting"
+    children = [
+        subprocess.Popen([sys.executable, "-c", code, str(rank), str(file)]) for rank in (0, 1)
+    ]
+    assert [child.wait(120) for child in children] == [0, 0]
+    (state, first, gradient), (other, second, same) = (
+        torch.load(f"{file}.{rank}") for rank in (0, 1)
+    )
+    assert torch.equal(gradient, same)
+    assert all(torch.equal(state[name], other[name]) for name in state)
+    alone = nn.Sequential(nn.Linear(8, 40), layer(40, 24, keep=0.2, seed=0))
+    alone.load_state_dict(state)
+    (sum(alone(x).square().sum() for x in (first, second)) / 2).backward()
+    torch.testing.assert_close(gradient, alone[1].values.grad)
+
+
 def test_without_the_compiler():
     code = """
 import torch

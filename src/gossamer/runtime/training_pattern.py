@@ -21,7 +21,8 @@ class Pattern:
     starts : (rows / height + 1,) where those of each block row begin; (1,) how many each has, where
         that is the same number
 
-    Both are signed and as narrow as can be: pickles of torch hold no unsigned tensors.
+    Both are int32 or int64: neither pickles of torch nor its processes that train together take all
+    narrower types.
     """
 
     rows: int
@@ -76,11 +77,7 @@ class Pattern:
         columns: np.ndarray,
     ) -> Self:
         starts = np.concatenate([[0], np.cumsum(counts)])
-        # 32 bits also where 16 would do: the array of another pattern of this shape must fit
-        starts = starts.astype(np.int32 if starts[-1] < 1 << 31 else np.int64)
-        kinds = (np.int16, np.int32, np.int64)
-        narrow = next(kind for kind in kinds if inputs - 1 <= np.iinfo(kind).max)
-        return cls(rows, inputs, height, width, columns.astype(narrow), starts)
+        return cls(rows, inputs, height, width, whole(columns, inputs), whole(starts, starts[-1]))
 
     @property
     def stored(self) -> int:
@@ -95,7 +92,7 @@ class Pattern:
                 f"the layout 'condensed' has as many weights in each row, these rows have "
                 f"{counts.min()} to {counts.max()}: take layout='csr', or prune on gs.FanIn()."
             )
-        return replace(self, starts=counts[:1].astype(np.int32), equal=True)
+        return replace(self, starts=whole(counts[:1], self.inputs), equal=True)
 
     def fan_in(self) -> np.ndarray:
         """(rows,) how many inputs each row has."""
@@ -143,13 +140,19 @@ class Pattern:
     def layout(self, values: np.ndarray) -> Layout:
         """The layout that has these values, on their memory."""
         # layouts count without signs, and so do the kernels that are compiled for them
-        indices = [array.view(f"u{array.itemsize}") for array in (self.columns, self.starts)]
+        columns, starts = (a.view(f"u{a.itemsize}") for a in (self.columns, self.starts))
         if self.equal:
             fan_in = int(self.starts[0]) if self.rows else 0
-            return Condensed(self.rows, self.inputs, fan_in, values, indices[0])
+            return Condensed(self.rows, self.inputs, fan_in, values, columns)
         if self.height == self.width == 1:
-            return CSR(self.rows, self.inputs, values, *indices)
-        return BlockRows(self.rows, self.inputs, self.height, self.width, values, *indices)
+            return CSR(self.rows, self.inputs, values, columns, starts)
+        sides = self.rows, self.inputs, self.height, self.width
+        return BlockRows(*sides, values, columns, starts)
+
+
+def whole(numbers: np.ndarray, most: int) -> np.ndarray:
+    """Numbers up to ``most`` as int32 if they fit."""
+    return numbers.astype(np.int32 if most < 1 << 31 else np.int64)
 
 
 def check_blocks(rows: int, inputs: int, height: int, width: int) -> None:
