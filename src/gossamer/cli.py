@@ -149,6 +149,8 @@ def _warm(options: argparse.Namespace) -> int:
     from gossamer.report.progress import progress
     from gossamer.solvers.warm import tiny_problems
 
+    if options.runtime:
+        return _warm_runtime(options)
     begun = time.perf_counter()
     problems = tiny_problems(options.everything)
     with progress(len(problems), "compiling", enabled=_watched(options)) as advance:
@@ -158,6 +160,21 @@ def _warm(options: argparse.Namespace) -> int:
     if not options.quiet:
         seconds = time.perf_counter() - begun
         print(f"{len(problems)} kinds of problem are ready, in {seconds:.1f} s.")
+    return OK
+
+
+def _warm_runtime(options: argparse.Namespace) -> int:
+    from gossamer.report.progress import progress
+    from gossamer.runtime.calibrating import usual_products
+    from gossamer.runtime.cost import learn
+
+    products = list(usual_products())
+    with progress(len(products), "measuring", enabled=_watched(options)) as advance:
+        for layout, product in products:
+            learn([product], layout)
+            advance()
+    if not options.quiet:
+        print(f"{len(products)} products of sparse weights are compiled and measured.")
     return OK
 
 
@@ -212,6 +229,9 @@ def make_parser() -> argparse.ArgumentParser:
     command("info", _info, "versions, cores, cache and what is registered")
     warm = command("warm", _warm, "compile ahead, so that no fit waits for it")
     warm.add_argument("--all", dest="everything", action="store_true", help="every combination")
+    warm.add_argument(
+        "--runtime", action="store_true", help="the products of sparse networks, and measure them"
+    )
     return parser
 
 

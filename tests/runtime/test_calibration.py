@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gossamer.runtime import CSR
+from gossamer.cli import main
+from gossamer.runtime import CSR, calibrating
 from gossamer.runtime import calibration as calibrations
 from gossamer.runtime import cost as costs
 from gossamer.runtime.calibration import GRID, Machine, cache_home, fit, measure, name_of
@@ -150,16 +151,21 @@ def test_files_that_cannot_be_read_count_as_empty(tmp_path, text):
     assert Machine(tmp_path).speeds == {"a": {"call": 1.0}}
 
 
-def test_files_of_other_machines_count_as_empty(tmp_path):
+@pytest.mark.parametrize("fact", ("processor", "features", "code"))
+def test_files_of_other_machines_and_versions_are_replaced(tmp_path, fact):
     machine = Machine(tmp_path)
     machine.remember("a", {"call": 1.0})
     found = json.loads(machine.path.read_text())
-    found["machine"]["features"] += ",+other"
+    found["machine"][fact] += " of another"
     machine.path.write_text(json.dumps(found))
-    assert Machine(tmp_path).speeds == {}
+    machine = Machine(tmp_path)
+    assert machine.speeds == {}
+    machine.remember("b", {"call": 1.0})
+    assert Machine(tmp_path).speeds == {"b": {"call": 1.0}}
+    assert list(tmp_path.iterdir()) == [machine.path]
 
 
-def test_the_name_of_the_file_tells_machines_and_versions_apart(tmp_path, monkeypatch):
+def test_the_name_of_the_file_tells_processors_apart(tmp_path, monkeypatch):
     path = Machine(tmp_path).path
     monkeypatch.setattr(Machine, "identity", staticmethod(lambda: {"processor": "other"}))
     assert Machine(tmp_path).path != path
@@ -209,3 +215,21 @@ def test_real_products_are_measured_once(tmp_path, monkeypatch, rng):
     for samples in (1, 9, 70):
         assert 0 < plan(layout, samples).seconds < 1
     assert Machine(tmp_path).speeds == machine.speeds != {}
+
+
+def test_all_usual_products_are_there_and_can_be_measured_ahead(machine, monkeypatch, capsys):
+    found = [name_of(product, layout) for layout, product in calibrating.usual_products()]
+    assert len(set(found)) == len(found) > 30
+    monkeypatch.setenv("GOSSAMER_CALIBRATE", "1")
+    monkeypatch.setattr(calibrating, "this_machine", lambda: machine)
+    monkeypatch.setattr(costs, "_examples", lambda layout: [layout])
+    monkeypatch.setattr(costs, "measure", lambda product, examples: {"call": 7.0})
+    assert list(calibrating.calibrate(progress=True)) == found
+    assert len(capsys.readouterr().err.splitlines()) == len(found)
+    assert calibrating.described() == f"{len(found)} products measured, {machine.path}"
+
+
+def test_the_command_knows(capsys):
+    assert main(["warm", "--runtime", "--quiet"]) == 0
+    assert main(["info"]) == 0
+    assert "products measured" in capsys.readouterr().out

@@ -8,6 +8,7 @@ import platform
 from gossamer.core.registry import LOSSES, PENALTIES, SOLVERS, STRUCTURES
 from gossamer.kernels import cache_folder
 from gossamer.report.versions import versions
+from gossamer.runtime.calibrating import described
 
 
 def information() -> dict[str, str]:
@@ -15,6 +16,7 @@ def information() -> dict[str, str]:
     facts = {name: number for name, number in versions().items()}
     facts["machine"] = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     facts["cache"] = str(cache_folder())
+    facts["runtime"] = described()
     registries = {
         "losses": LOSSES,
         "penalties": PENALTIES,

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "calibrating": ("calibrate",),
     "compiling": ("compile",),
     "compile_report": ("CompileReport", "report"),
     "layout_module": ("LayoutModule",),

@@ -42,8 +42,8 @@ _SHORTEST, _ROUNDS = 5e-4, 5  # seconds of runs of each, in so many rounds
 class Machine:
     """What has been measured on this machine: speeds by name, kept in a file.
 
-    A file that cannot be read, or that another machine or version wrote, counts as empty. Where the
-    folder cannot be written, each process measures for itself.
+    Each kind of processor has a file. One that cannot be read, or of another version, counts
+    as empty and is replaced. Where the folder cannot be written, each process measures for itself.
 
     Parameters
     ----------
@@ -52,7 +52,8 @@ class Machine:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / f"runtime-{_digest(self.identity())}.json"
+        processor = {fact: text for fact, text in self.identity().items() if fact != "code"}
+        self.path = folder / f"runtime-{_digest(processor)}.json"
         self.speeds: dict[str, dict[str, float]] = self._read()
 
     @staticmethod
