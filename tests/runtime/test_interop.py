@@ -9,7 +9,10 @@ import torch
 from layout_cases import CASES
 from torch import nn
 
-from gossamer.runtime import CSR
+import gossamer as gs
+import gossamer.runtime
+from gossamer.nn.position_masks import MaskedConv2d
+from gossamer.runtime import CSR, LayoutModule, SpotConv2d
 from gossamer.runtime.activation_sparsity import sparsify_activations
 from gossamer.runtime.candidates.linear import RuntimeLinear
 from gossamer.runtime.interop import (
@@ -21,6 +24,7 @@ from gossamer.runtime.interop import (
     to_torch_csr,
 )
 from gossamer.runtime.product import Bounds
+from gossamer.runtime.swapping import swapped
 from gossamer.runtime.training_linear import SparseLinear
 
 
@@ -114,6 +118,26 @@ def test_models_become_dense_modules_of_torch(mixed):
     with torch.no_grad():
         torch.testing.assert_close(dense(x), mixed(x))
         torch.testing.assert_close(dense.double()(x.double()).float(), mixed(x))
+
+
+def test_a_whole_compiled_network_becomes_dense():
+    """Whatever was fastest here: what comes back is torch's, and gives the same."""
+    torch.manual_seed(0)
+    convolutions = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 16, 3, padding=1)
+    model = nn.Sequential(
+        *(convolutions[0], nn.ReLU(), convolutions[1], nn.ReLU()),
+        *(nn.Flatten(), nn.Linear(16 * 36, 64), nn.ReLU(), nn.Linear(64, 5)),
+    ).eval()
+    x = torch.randn(1, 3, 6, 6)
+    gs.nn.PositionMasks(model, x, {"2": 0.5}, total_steps=1).step()
+    for layer in (model[0], model[5]):
+        gs.nn.prune(layer, keep=0.1)
+    with torch.no_grad():
+        dense = to_dense(gs.runtime.compile(model, x))
+        torch.testing.assert_close(dense(x), model(x))
+    assert not any(isinstance(m, LayoutModule | SpotConv2d) for m in dense.modules())
+    spots = swapped(model, lambda _, m: SpotConv2d.of(m) if isinstance(m, MaskedConv2d) else None)
+    assert type(spots[2]) is SpotConv2d and type(to_dense(spots)[2]) is MaskedConv2d
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

@@ -17,6 +17,7 @@ from gossamer.runtime.layout import LAYOUTS, Layout
 from gossamer.runtime.layout_module import LayoutModule
 from gossamer.runtime.layouts import CSR
 from gossamer.runtime.product import narrow, offsets
+from gossamer.runtime.spot_convolution import SpotConv2d
 from gossamer.runtime.swapping import swapped
 from gossamer.runtime.training_linear import SparseLinear
 
@@ -135,7 +136,7 @@ def to_dense(model: nn.Module) -> nn.Module:
 
 def _dense(module: nn.Module) -> nn.Module | None:
     match module:
-        case LayoutModule():
+        case LayoutModule() | SpotConv2d():
             return module.to_dense()
         case SparseLinear():
             return module.to_linear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from copy import deepcopy
 from functools import cache, partial
 from typing import Any, Self
 
@@ -60,7 +61,9 @@ class SpotConv2d(MaskedConv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (batch, channels, height, width)."""
-        if torch.compiler.is_compiling() or not self._takes(x):
+        if torch.compiler.is_compiling():
+            return super().forward(x)
+        if not self._takes(x):
             self._forget()
             return super().forward(x)
         batch, channels, height, width = x.shape
@@ -87,7 +90,7 @@ class SpotConv2d(MaskedConv2d):
     def to_dense(self) -> MaskedConv2d:
         """The module of torch's own operations that gives the same."""
         made = MaskedConv2d.__new__(MaskedConv2d)
-        made.__dict__.update(self.__dict__)
+        made.__dict__.update(deepcopy(self).__dict__)
         return made
 
     def _takes(self, x: Tensor) -> bool:
