@@ -84,6 +84,11 @@ def clamped(builder, vector, low, high):
     return builder.select(builder.fcmp_ordered(">", vector, high), high, vector)
 
 
+def every_other(builder, one, other):
+    """Of two vectors in a row, every second number."""
+    return builder.shuffle_vector(one, other, _lanes(range(0, 2 * one.type.count, 2)))
+
+
 def transposed_vectors(builder, vectors):
     """n vectors of n lanes, rows and columns swapped, in log2(n) rounds of shuffles."""
     lanes = len(vectors)
@@ -143,21 +148,42 @@ def read_places(builder, pointer, lanes, bits, shift):
 
 
 def picked(builder, pointer, places, window, features):
-    """``pointer[places]``, where all places are below ``window``."""
-    lanes = places.type.count
-    if lanes == 16 and "+avx512f" in features.split(","):
+    """``pointer[places]`` for 16 places below ``window``."""
+    known = features.split(",")
+    if "+avx512f" in known:
         tables = [read_vector(builder, pointer, i, 16) for i in range(0, window, 16)]
-        name = {1: "permvar.sf.512", 2: "vpermi2var.ps.512"}[len(tables)]
-        arguments = [tables[0], places, *tables[1:]]
-        kind = ir.FunctionType(tables[0].type, [a.type for a in arguments])
-        name = f"llvm.x86.avx512.{name}"
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
-    made = ir.Constant(vector_type(lanes), ir.Undefined)
-    for i in range(lanes):
+        name = {1: "avx512.permvar.sf.512", 2: "avx512.vpermi2var.ps.512"}[len(tables)]
+        return _call_x86(builder, name, tables[0], places, *tables[1:])
+    if "+avx2" in known:
+        tables = [read_vector(builder, pointer, i, 8) for i in range(0, window, 8)]
+        halves = [
+            _picked_by_eight(
+                builder, tables, builder.shuffle_vector(places, places, _lanes(range(i, i + 8)))
+            )
+            for i in (0, 8)
+        ]
+        return builder.shuffle_vector(*halves, _lanes(range(16)))
+    made = ir.Constant(vector_type(16), ir.Undefined)
+    for i in range(16):
         lane = ir.Constant(_WHOLE, i)
         place = builder.gep(pointer, [builder.extract_element(places, lane)])
         made = builder.insert_element(made, builder.load(place), lane)
     return made
+
+
+def _picked_by_eight(builder, tables, places):
+    """Each of 8 places out of tables of 8: the last 3 bits choose within each, the others which."""
+    made = _call_x86(builder, "avx2.permps", tables[0], places)
+    for i, table in enumerate(tables[1:], start=1):
+        beyond = builder.icmp_unsigned(">=", places, ir.Constant(places.type, [8 * i] * 8))
+        made = builder.select(beyond, _call_x86(builder, "avx2.permps", table, places), made)
+    return made
+
+
+def _call_x86(builder, name, *vectors):
+    kind = ir.FunctionType(vectors[0].type, [vector.type for vector in vectors])
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.{name}")
+    return builder.call(function, vectors)
 
 
 def _load(builder, pointer, kind):

@@ -2,7 +2,8 @@
 
 Written as in :mod:`gossamer.kernels.vectors`: each function as plain numpy and as instructions.
 A gather from anywhere takes as long as one load a lane. From a window of 16 or 32 numbers, which
-two registers hold, AVX-512 picks all 16 at once; other machines load them one by one.
+few registers hold, AVX-512 picks all 16 at once and AVX2 by eight out of eight; other machines load
+them one by one.
 """
 
 # mypy: disable-error-code="no-untyped-def"
