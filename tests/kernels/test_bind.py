@@ -131,6 +131,27 @@ def test_an_edit_is_never_served_stale(warm_sandbox, file, old, new, expected):
         warm_sandbox.edit(file, new, old)
 
 
+_RACE = """
+import numpy as np
+from gossamer.kernels import bind
+from main import total
+
+kernel = bind(total, term=lambda t: t)
+# as for a process that has read the index before another one wrote to it
+kernel._cache._cache_file._load_index = dict
+kernel(np.ones(2)), kernel(np.ones(2, np.float32))
+"""
+
+
+def test_types_that_are_compiled_at_once_have_files_of_their_own(sandbox):
+    sandbox.write("race.py", _RACE)
+    code = [sys.executable, "-c", "import race"]
+    env = os.environ | {"NUMBA_CACHE_DIR": str(sandbox.folder / "cache")}
+    subprocess.run(code, cwd=sandbox.folder, env=env, check=True, capture_output=True)
+    # one for each of the two formulas of main.py, and two for the types here
+    assert len(list((sandbox.folder / "cache").rglob("*.total_*.nbc"))) == 2 + 2
+
+
 def test_disabled_compiler_runs_plain_python(sandbox):
     assert sandbox.run(NUMBA_DISABLE_JIT="1") == [(328.0, -1), (5.0, -1)]
 

@@ -110,11 +110,30 @@ def _compile(function: Callable) -> Callable:
     has_file = Path(inspect.getfile(function)).exists()
     compiler = numba.njit(cache=has_file, nogil=True, fastmath=_FASTMATH)
     try:
-        return compiler(function)
+        return _filed_by_types(compiler(function))
     except RuntimeError:
         # neither the package nor the home folder can be written
         numba.config.CACHE_DIR = str(_private_folder())  # type: ignore[attr-defined]
-        return compiler(function)
+        return _filed_by_types(compiler(function))
+
+
+def _filed_by_types(compiled: Callable) -> Callable:
+    """Have the code for each combination of types kept in a file named after these.
+
+    numba counts the files: two processes that compile one kernel for different types at a time
+    would write to the same one, and from then on code for other types would be run.
+    """
+    files = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if files is not None:
+        keep, pattern = files.save, files._data_name_pattern
+
+        def keep_by_types(key: Any, data: Any) -> None:
+            types = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
+            files._data_name_pattern = pattern.replace("{number", f"{types}.{{number")
+            keep(key, data)
+
+        files.save = keep_by_types
+    return compiled
 
 
 def start_compiler() -> None:
