@@ -288,3 +288,31 @@ def test_threads_are_those_of_torch_or_those_asked_for(monkeypatch: pytest.Monke
     assert two[0].allowed_threads() == 2
     np.testing.assert_allclose(two(x), model(x).detach(), atol=1e-5)
     assert gs.compile(model, x)[0].allowed_threads() == before
+
+
+def test_rounded_weights_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    sparse_layers_win(monkeypatch)
+    torch.manual_seed(0)
+    model = pruned(
+        nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 32)), gs.Blocks((16, 1))
+    )
+    x = torch.randn(2, 64)
+    exact = gs.compile(model, x, "memory")
+    rounded = gs.compile(model, x, "memory", values="bfloat16")
+    assert close(exact(x), model(x))
+    found = gs.runtime.report(rounded)
+    assert all("bfloat16" in row.layout for row in found.layers)
+    assert found.total.bytes < 0.75 * gs.runtime.report(exact).total.bytes
+    assert 1e-6 < found.deviation < 0.05
+    dense = gs.compile(nn.Sequential(nn.Linear(64, 64)), x, values="bfloat16")
+    assert [row.layout for row in gs.runtime.report(dense).layers] == ["bfloat16"]
+
+
+def test_export_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    sparse_layers_win(monkeypatch)
+    x = torch.randn(2, 64)
+    fast = gs.compile(pruned(mlp()), x)
+    with pytest.raises(RuntimeError, match=r"gossamer.runtime.to_dense\(model\)"):
+        torch.export.export(fast, (x,))
+    dense = gs.runtime.to_dense(fast)
+    assert close(torch.export.export(dense, (x,)).module()(x), fast(x))

@@ -21,8 +21,9 @@ Record = dict[str, Any]
 # What every module has, and what recurrent layers make of their parameters.
 _OWN = {*vars(nn.Module()), "_flat_weights", "_flat_weight_refs"} - {"training"}
 
-# Whose modules' classes a file may name; a higher room's one is looked up when a file is read.
-_PACKAGES = ("gossamer.nn.models", "gossamer.runtime.candidates")
+# Where the classes of compiled models are: a higher room, and seconds to import the first time.
+COMPILED = "gossamer.runtime."
+_COMPILED = (f"{COMPILED}candidates", f"{COMPILED}training_linear")
 
 # Functions that torch's own modules keep as attributes.
 _FUNCTIONS = {name: getattr(F, name) for name in ("relu", "gelu", "silu", "elu", "tanh", "sigmoid")}
@@ -34,22 +35,36 @@ def path_of(kind: type) -> str:
 
 
 def known_classes(trust: Iterable[type[nn.Module]] = ()) -> dict[str, type[nn.Module]]:
-    """The modules of torch and of this library, and those that the caller trusts, by their path."""
+    """The modules of torch and of this room, and those that the caller trusts, by their path."""
     modules = [nn, nn.modules.linear, import_module("gossamer.nn.fewer_heads")]
-    for package in map(import_module, _PACKAGES):
-        names = pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
-        modules += [import_module(found.name) for found in names]
-    found = {
-        path_of(kind): kind
-        for module in modules
-        for kind in vars(module).values()
-        if inspect.isclass(kind) and issubclass(kind, nn.Module)
-    }
+    found = _classes_in([*modules, *_modules_of("gossamer.nn.models")])
     for kind in trust:
         if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):
             raise TypeError(f"trust must be classes of modules, got {kind!r}.")
         found[path_of(kind)] = kind
     return found
+
+
+def compiled_classes() -> dict[str, type[nn.Module]]:
+    """The modules of compiled and of sparsely trained models, by their path."""
+    return _classes_in([module for room in _COMPILED for module in _modules_of(room)])
+
+
+def _modules_of(name: str) -> list[Any]:
+    """A module, or those of a package."""
+    found = import_module(name)
+    if not hasattr(found, "__path__"):
+        return [found]
+    return [import_module(i.name) for i in pkgutil.iter_modules(found.__path__, f"{name}.")]
+
+
+def _classes_in(modules: Iterable[Any]) -> dict[str, type[nn.Module]]:
+    return {
+        path_of(kind): kind
+        for module in modules
+        for kind in vars(module).values()
+        if inspect.isclass(kind) and issubclass(kind, nn.Module)
+    }
 
 
 def tensors_of(model: nn.Module) -> dict[str, Tensor]:

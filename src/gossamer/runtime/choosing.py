@@ -89,7 +89,9 @@ def layout_of(module: nn.Module) -> str:
         return type(module).__name__
     layout = module.layout
     height, width = layout.block
-    return layout.name if height == width == 1 else f"{layout.name} {height}x{width}"
+    block = "" if height == width == 1 else f" {height}x{width}"
+    precision = getattr(layout, "precision", "float32")
+    return f"{layout.name}{block}{'' if precision == 'float32' else f' {precision}'}"
 
 
 def tie(choices: Iterable[Choice]) -> None:

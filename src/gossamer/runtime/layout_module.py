@@ -130,9 +130,22 @@ class LayoutModule(nn.Module):
             x = x.float()
         return x.detach()
 
-    @torch.compiler.disable
     def untraced(self, x: Tensor) -> Tensor:
-        """:meth:`forward`, of which ``torch.compile`` sees nothing: the graph breaks here."""
+        """:meth:`forward`, of which ``torch.compile`` sees nothing: the graph breaks here.
+
+        Raises
+        ------
+        RuntimeError
+            In ``torch.export``, whose graphs cannot break.
+        """
+        if torch.compiler.is_exporting():
+            raise RuntimeError(
+                "A compiled model cannot be exported: export gossamer.runtime.to_dense(model)."
+            )
+        return self._run_apart(x)
+
+    @torch.compiler.disable
+    def _run_apart(self, x: Tensor) -> Tensor:
         return self.forward(x)
 
     def forward(self, x: Tensor) -> Tensor:

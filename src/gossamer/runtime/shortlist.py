@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,8 +30,8 @@ VARIANTS: dict[str, tuple[Mapping[str, int], ...]] = {
 # Layouts that are fast where inputs are zero, which one example does not tell of others.
 OF_INPUTS = {"columns"}
 
-# Layouts that round, and so need leave.
-ROUNDED = {"bfloat16"}
+# Layouts that round, and so need leave; those that do when asked to.
+ROUNDED, ROUNDED_ON_REQUEST = {"bfloat16"}, {"blocks", "sliced"}
 
 
 def shortlist(weight: np.ndarray, samples: int, options: Options) -> list[Layout]:
@@ -52,26 +52,32 @@ def shortlist(weight: np.ndarray, samples: int, options: Options) -> list[Layout
     >>> shortlist(weight, 1, Options())[0].name
     'blocks'
     """
-    if np.count_nonzero(weight) > DENSEST * weight.size:
-        return []
-    left_out = OF_INPUTS | ROUNDED if options.values == "float32" else OF_INPUTS
-    found = list(_fitting(np.ascontiguousarray(weight), left_out))
+    found = list(_fitting(np.ascontiguousarray(weight), options.values != "float32"))
     if options.objective == "memory":
         return sorted(found, key=lambda layout: layout.nbytes)[:LENGTH]
     return sorted(found, key=lambda layout: remembered_plan(layout, samples)[0])[:LENGTH]
 
 
-def _fitting(weight: np.ndarray, left_out: set[str]) -> Iterator[Layout]:
+def _fitting(weight: np.ndarray, may_round: bool) -> Iterator[Layout]:
     nonzeros = np.count_nonzero(weight)
+    left_out = OF_INPUTS if may_round else OF_INPUTS | ROUNDED
+    dense = nonzeros > DENSEST * weight.size
     for kind in LAYOUTS:
-        if kind.name in left_out:
+        if kind.name in left_out or (dense and kind.name not in ROUNDED):
             continue
-        for variant in VARIANTS.get(kind.name, ({},)):
+        for variant in _variants(kind, may_round):
             height, width = variant.get("height", 1), variant.get("width", 1)
             if _stored(weight, height, width) > 2 * nonzeros:
                 continue
             with suppress(ValueError):  # zeros of another pattern
                 yield kind.build(weight, **variant)
+
+
+def _variants(kind: type[Layout], may_round: bool) -> Iterator[Mapping[str, Any]]:
+    for variant in VARIANTS.get(kind.name, ({},)):
+        yield variant
+        if may_round and kind.name in ROUNDED_ON_REQUEST:
+            yield {**variant, "precision": "bfloat16"}
 
 
 def _stored(weight: np.ndarray, height: int, width: int) -> int:
