@@ -22,7 +22,7 @@ from typing import Any
 from torch import nn
 
 OBJECTIVES = ("latency", "memory")
-VALUES = ("float32", "bfloat16", "int8")
+VALUES = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
