@@ -13,6 +13,7 @@ from gossamer.kernels.vectors import (
     clamp,
     copy,
     load,
+    load_half,
     plus,
     spread,
     store,
@@ -37,6 +38,10 @@ def _load(values, x, y):
 
 def _load_stored(values, x, y):
     store(load(ROWS, ACROSS, LANES, values, 5, 2), y, 0, ACROSS * LANES)
+
+
+def _load_half(values, x, y):
+    store(load_half(LANES, x, 5), y, 0, 0)
 
 
 def _plus(values, x, y):
@@ -75,6 +80,7 @@ def _copy(values, x, y):
 KERNELS = (
     *(_zeros, _spread, _load, _load_stored, _plus, _add_outer, _add_rows, _clamp, _transposed),
     _copy,
+    _load_half,
 )
 
 

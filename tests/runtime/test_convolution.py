@@ -63,8 +63,9 @@ def assert_same(fast, conv, x, bounds=(-np.inf, np.inf)):
 GRID = [
     (kernel, stride, padding, dilation)
     for kernel, stride, padding, dilation in product(
-        (1, 2, 3, (1, 5)), (1, 2, 3), (0, 1, (3, 2)), (1, 2)
+        (1, 3, (2, 5)), (1, 2, (3, 1)), (0, 1, (3, 2)), (1, 2)
     )
+    if kernel != 1 or dilation == 1
 ]
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gossamer.kernels.strips import aligned, strips
-from gossamer.kernels.vectors import add_outer, copy, load, store, zeros
+from gossamer.kernels.vectors import add_outer, copy, load, load_half, store, zeros
 
 # Bound: lanes of a vector, vectors across a panel, rows of a block.
 LANES, ACROSS, HEIGHT = 16, 4, 1
@@ -115,17 +115,15 @@ def fill(x, n, h, images, phases, g, buffer):
                     at = k + q * down * g.width + before + left * across
                     if across == 1:
                         copy(x, at, buffer, to + q * g.pitch, count)
-                    elif across == 2:
-                        copy_every(x, at, 2, buffer, to + q * g.pitch, count)
-                    else:
-                        copy_every(x, at, across, buffer, to + q * g.pitch, count)
-
-
-def copy_every(x, k, step, buffer, to, count):
-    """``buffer[to + i] = x[k + i * step]``: of a fixed step, the compiler makes vectors."""
-    for i in range(count):
-        # numba looks whether a signed index counts from the end
-        buffer[np.uint64(to + i)] = x[np.uint64(k + i * step)]
+                        continue
+                    i = 0
+                    while across == 2 and i + LANES < count:
+                        store(load_half(LANES, x, at + 2 * i), buffer, to + q * g.pitch + i, 0)
+                        i += LANES
+                    while i < count:
+                        # unsigned, as numba looks whether an index counts from the end
+                        buffer[np.uint64(to + q * g.pitch + i)] = x[np.uint64(at + i * across)]
+                        i += 1
 
 
 def clear(buffer, to, count):

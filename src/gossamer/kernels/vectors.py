@@ -31,6 +31,7 @@ from numba.extending import intrinsic, models, register_model
 from gossamer.kernels.vector_code import (
     clamped,
     each,
+    every_other,
     fused,
     joined,
     read_scalar,
@@ -134,6 +135,23 @@ def load(typing, rows, across, lanes, x, offset, pitch):
         return joined(builder, read)
 
     return kind(rows, across, lanes, x, types.intp, types.intp), code
+
+
+def _plain_load_half(lanes, x, offset):
+    return _floats(x, offset, 2 * lanes)[None, None, ::2]
+
+
+@_twin_of(_plain_load_half)
+def load_half(typing, lanes, x, offset):
+    """``acc[0, 0] = x[offset :][: 2 * lanes : 2]``."""
+    kind = Vectors(1, 1, lanes.literal_value)
+
+    def code(context, builder, signature, arguments):
+        start = _pointer(context, builder, signature, arguments, 1, 2)
+        halves = [read_vector(builder, start, half, kind.lanes) for half in (0, kind.lanes)]
+        return joined(builder, [every_other(builder, *halves)])
+
+    return kind(lanes, x, types.intp), code
 
 
 # -- multiplying and adding --
