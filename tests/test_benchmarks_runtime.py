@@ -143,7 +143,9 @@ def test_ratios_means_and_the_worst_case() -> None:
     goals = table.goals(results)
     assert "| blocks 16x1 | 768x768 | 1 | 4 | 8.0 | 4.0 | reached |" in goals
     assert "| blocks 16x1 | 768x768 | 64 | 9 |  | 0.80 | missed |" in goals
-    assert "| scipy CSR | any zeros | 0.50 | 0.50 | 0 of 1 |" in table.peers(results, 1)
+    assert "| any zeros | 0.50 | 0.50 (768x768, batch 1, 90 %) | 0 of 1 |" in table.peers(
+        results, 1
+    )
 
 
 def test_whole_networks_are_pruned_where_blocks_fit_and_timed_in_turn(

@@ -52,7 +52,7 @@ def _panel(ax: Axes, results: Results, threads: int, batch: int) -> None:
         ]
         places = [x for x, height in enumerate(heights) if height is not None]
         ax.plot(
-            places, [heights[x] for x in places], color=PALETTE[number % len(PALETTE)],
+            places, [heights[x] for x in places], color=[*PALETTE, MUTED][number],
             label=OWN[pattern] if own else OTHERS[who].replace("`", ""), markersize=4,
             marker="o" if own else "^", linestyle="-" if own else "--",
             linewidth=1.8 if own else 1.1,

@@ -185,7 +185,9 @@ def peers(results: Results, threads: int) -> str:
                 for sparsity in sparsities
             ]
             won = sum(ratio >= 1 for ratio in ratios.values())
-            cells += [shown(min(ratios.values())), f"{won} of {len(ratios)}"]
+            least = min(ratios, key=ratios.__getitem__)
+            where = f"{least.shape}, batch {least.batch}, {percent(least.sparsity)}"
+            cells += [f"{ratios[least]:.2f} ({where})", f"{won} of {len(ratios)}"]
             what = "its own dense" if pattern == "dense" else TITLES[pattern]
             lines.append(row([title, what, *cells]))
     return "\n".join(lines)
