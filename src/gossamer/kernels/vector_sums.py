@@ -20,7 +20,7 @@ from gossamer.kernels.vector_code import (
     spread_scalar,
     summed_vectors,
 )
-from gossamer.kernels.vectors import Vectors, _pointer, _twin_of
+from gossamer.kernels.vectors import Vectors, _floats, _pointer, _twin_of
 
 
 def _plain_dots(rows, g, x, columns, k, pitch):
@@ -68,7 +68,7 @@ def totals(typing, acc):
 
 
 def _plain_add_scaled(acc, values, k, g):
-    return acc + np.tensordot(values[k : k + len(g)], g, 1)[None]
+    return acc + np.tensordot(_floats(values, k, len(g)), g, 1)[None]
 
 
 @_twin_of(_plain_add_scaled)
