@@ -16,6 +16,7 @@ from gossamer.runtime.swapping import swapped
 
 CRITERIA = ("auto", "magnitude", "wina")
 RULES = ("threshold", "top_k")
+_SAMPLES = 2048  # of each call of a layer that calibration remembers
 
 
 class TopInputs(nn.Module):
@@ -216,7 +217,9 @@ def _inputs(model: nn.Module, example_inputs: Any, names: Sequence[str]) -> dict
     found: dict[str, list[Tensor]] = {name: [] for name in names}
 
     def note(name: str, x: Tensor) -> None:
-        found[name].append(x.detach().to("cpu", torch.float32).flatten(0, -2))
+        flat = x.detach().flatten(0, -2)
+        some = flat[:: -(-len(flat) // _SAMPLES)] if len(flat) else flat
+        found[name].append(some.to("cpu", torch.float32, copy=True))
 
     _watch(model, example_inputs, note, names)
     unused = [name for name, inputs in found.items() if not inputs]
