@@ -8,6 +8,7 @@ from compiled_models import close, pruned, sparse_layers_win
 from torch import Tensor, nn
 
 import gossamer as gs
+from gossamer.nn.fewer_heads import FewerHeadsAttention
 from gossamer.runtime import LayoutModule, RuntimeLinear
 from gossamer.runtime.candidates.attention import ProjectedAttention, opened
 
@@ -143,3 +144,24 @@ def test_decoders(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(fast.layers[0].multihead_attn.q_proj, LayoutModule)
     with torch.no_grad():
         assert close(fast(*inputs), model(*inputs))
+
+
+def test_a_model_that_is_attention(monkeypatch: pytest.MonkeyPatch) -> None:
+    sparse_layers_win(monkeypatch)
+    model = pruned(nn.MultiheadAttention(32, 4, batch_first=True))
+    inputs = (torch.randn(2, 6, 32),) * 3
+    fast = gs.compile(model, inputs)
+    assert isinstance(fast, ProjectedAttention)
+    with torch.no_grad():
+        for found, wanted in zip(fast(*inputs), model(*inputs), strict=True):
+            assert close(found, wanted)
+
+
+def test_attention_with_fewer_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+    sparse_layers_win(monkeypatch)
+    model = pruned(FewerHeadsAttention(32, 3, 8, batch_first=True))
+    inputs = (torch.randn(2, 6, 32), *(torch.randn(2, 7, 32),) * 2)
+    fast = gs.compile(model, inputs)
+    assert isinstance(fast.q_proj, LayoutModule)
+    with torch.no_grad():
+        assert close(fast(*inputs)[0], model(*inputs)[0])

@@ -316,3 +316,25 @@ def test_export_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.export.export(fast, (x,))
     dense = gs.runtime.to_dense(fast)
     assert close(torch.export.export(dense, (x,)).module()(x), fast(x))
+
+
+class Reading(nn.Module):
+    """Calls one layer by name, and reads the weight of another that it calls too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = (nn.Linear(32, 32) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.second(self.first(input=x))
+        return self.third(y @ self.second.weight)
+
+
+def test_layers_that_the_model_reads_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    sparse_layers_win(monkeypatch)
+    torch.manual_seed(0)
+    model = pruned(Reading())
+    x = torch.randn(2, 32)
+    fast = gs.compile(model, x)
+    assert runtime_layers(fast) == ["third"]
+    assert close(fast(x), model(x))

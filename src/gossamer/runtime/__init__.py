@@ -7,6 +7,7 @@ _HOMES = {
     "calibrating": ("calibrate",),
     "compiling": ("compile",),
     "compile_report": ("CompileReport", "report"),
+    "dense_time": ("dense_seconds",),
     "layout_module": ("LayoutModule",),
     "candidates.linear": ("RuntimeLinear",),
     "convolution": ("RuntimeConv1d", "RuntimeConv2d"),

@@ -156,7 +156,7 @@ class _Plan:
         names = {module: name for name, module in self.model.named_modules()}
         found = []
         for module, call in self.calls.items():
-            if not replaceable(module) or module._forward_hooks or module._forward_pre_hooks:
+            if not replaceable(module) or not _plainly_called(module, call):
                 continue
             if progress is not None:
                 progress(names[module])
@@ -191,7 +191,8 @@ def _fastest(
 
     Returns it, the times of the model before and of it, and the choices that it has.
     """
-    used = sorted((c for c in choices if c.replacement), key=lambda c: c.gain, reverse=True)
+    found = _working(plan, [choice for choice in choices if choice.replacement], inputs)
+    used = sorted(found, key=lambda choice: choice.gain, reverse=True)
     while True:
         fast = plan.made(used)
         old, new = race([partial(before, *inputs), partial(fast, *inputs)], _SECONDS)
@@ -200,6 +201,24 @@ def _fastest(
         if not used:
             return before, (old, old), []
         used = used[: len(used) // 2]
+
+
+def _plainly_called(module: nn.Module, call: Call) -> bool:
+    """Whether another module would see the same: positional arguments, and no hooks."""
+    return not (call.kwargs or module._forward_hooks or module._forward_pre_hooks)
+
+
+def _working(plan: _Plan, choices: list[Choice], inputs: tuple[Any, ...]) -> list[Choice]:
+    """The choices with which the model runs: it may read a layer's weight as well as call it."""
+
+    def runs(some: list[Choice]) -> bool:
+        try:
+            plan.made(some)(*inputs)
+        except AttributeError:
+            return False
+        return True
+
+    return choices if runs(choices) else [choice for choice in choices if runs([choice])]
 
 
 def _options(objective: str, values: str, threads: int | None) -> Options:
