@@ -228,7 +228,8 @@ def test_candidates_give_what_the_layer_gives():
         assert len(found) >= (3 if blocks == 16 else 1)
         for candidate in found:
             assert_same(candidate, conv, x)
-    assert not list(candidates(nn.Conv2d(8, 8, 3), (x,), Options()))
+    for candidate in candidates(nn.Conv2d(8, 8, 3), (x,), Options()):
+        assert candidate.layout.name == "blocks"
     assert not list(candidates(sparse(nn.Conv2d(8, 8, 3)).double(), (x,), Options()))
 
 

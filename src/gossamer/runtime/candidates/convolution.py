@@ -16,7 +16,7 @@ from gossamer.runtime.layouts import CSR, BlockRows
 __all__ = ["RuntimeConv1d", "RuntimeConv2d", "convolution"]
 
 BLOCKS = ((16, 1), (8, 1), (4, 4), (4, 1))
-DENSEST = 0.75  # share of non-zero weights above which nothing has won against a dense product
+DENSEST = 0.75  # share of non-zero weights above which single values have never won
 WASTE = 2  # blocks hold at most so many times the values that are not zero
 
 
@@ -29,10 +29,9 @@ def convolution(
     if weight.dtype != torch.float32 or weight.device.type != "cpu":
         return
     nonzeros = int(weight.count_nonzero())
-    if nonzeros > DENSEST * weight.numel():
-        return
     kind = RuntimeConv1d if isinstance(module, nn.Conv1d) else RuntimeConv2d
-    yield kind.of(module, CSR, threads=options.threads)
+    if nonzeros <= DENSEST * weight.numel():
+        yield kind.of(module, CSR, threads=options.threads)
     for height, width in BLOCKS:
         if module.out_channels % height == 0 and module.groups == 1:
             with suppress(ValueError):  # the width does not fit
