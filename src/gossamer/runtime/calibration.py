@@ -114,6 +114,10 @@ def cache_home() -> Path:
 def name_of(product: Product, layout: Layout) -> str:
     """Under which its speeds are remembered: kernels differ by the types they read."""
     kinds = ",".join(array.dtype.str[1:] for array in layout.arrays().values())
+    if product.threaded:
+        import torch
+
+        kinds += f" on {torch.get_num_threads()}"
     return f"{product.name} {kinds}"
 
 

@@ -12,11 +12,12 @@ from gossamer.runtime.product import Product, reads
 from gossamer.solvers.threads import one_blas_thread
 
 Multiply = Callable[[Any, np.ndarray, int, int], np.ndarray]
-MANY = 8  # samples from which a product's time is in proportion to them
+# Libraries have different kernels for one sample, few and many, of different speed.
+STEPS = 1, 8, 64
 
 
 def dense_products(name: str, multiply: Multiply, threaded: bool = False) -> tuple[Product, ...]:
-    """One product for single samples and one for many, as libraries have different kernels.
+    """Products for single samples, for few and for many: one function, measured apart.
 
     Parameters
     ----------
@@ -37,16 +38,23 @@ def dense_products(name: str, multiply: Multiply, threaded: bool = False) -> tup
         if low > -np.inf or high < np.inf:
             np.clip(out, low, high, out=out)
 
+    def one_by_one(layout: Any, x, bias, low, high, y, first, last, top, bottom) -> None:  # type: ignore[no-untyped-def]
+        for sample in range(first, last):
+            run(layout, x, bias, low, high, y, sample, sample + 1, top, bottom)
+
     def product(step: int, whole: bool) -> Product:
         def work(layout: Any, steps: int) -> Mapping[str, float]:
             weights, samples = layout.values.size, steps * step
-            lines = reads("line", layout.values.nbytes / 64, layout.values.nbytes)
+            calls = samples if whole else 1
+            lines = reads("line", calls * layout.values.nbytes / 64, layout.values.nbytes)
             moved = (layout.inputs + layout.rows) * samples
-            return {"call": 1, "fused": weights * samples, "moved": moved, **lines}
+            vectors = weights * samples / 16
+            return {"call": calls, "fused": vectors, "moved": moved, **lines}
 
-        return Product(f"{name} x{step}", step, run, work, whole=whole, threaded=threaded)
+        called = one_by_one if whole else run
+        return Product(f"{name} x{step}", step, called, work, whole=whole, threaded=threaded)
 
-    return product(1, True), product(MANY, False)
+    return tuple(product(step, whole=step == 1) for step in STEPS)
 
 
 @cache
