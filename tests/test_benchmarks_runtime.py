@@ -120,6 +120,15 @@ def test_tables_from_tiny_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert results.read_text() != kept
 
 
+def test_a_part_keeps_what_it_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(command.PARTS, "models", ("Whole models", (("--help",), ("--help",))))
+    for _ in range(2):  # the second time it is read
+        text = command.part("models", tmp_path / "products.jsonl", again=False)
+        assert text.startswith("## Whole models")
+        assert text.count("usage: python -m benchmarks.runtime.models") == 2
+        monkeypatch.setitem(command.PARTS, "models", ("Whole models", (("--unknown",),)))
+
+
 def record(batch: int, **seconds: float) -> dict:
     """Of one case: dense takes 8 s."""
     found = [

@@ -50,7 +50,9 @@ def part(name: str, results: Path, again: bool) -> str:
     if not file.exists():
         command = [sys.executable, "-m", f"benchmarks.runtime.{name}"]
         texts = [
-            subprocess.run([*command, *run], check=True, stdout=subprocess.PIPE, text=True).stdout
+            subprocess.run(
+                [*command, *run], cwd=HERE.parents[1], check=True, stdout=subprocess.PIPE, text=True
+            ).stdout
             for run in runs
         ]
         file.write_text("\n\n".join(text.strip() for text in texts) + "\n", encoding="utf-8")

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
 from pydoc_data.topics import topics
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -193,18 +195,21 @@ def sentences(batch: int) -> Tensor:
     return torch.randn(batch, 64, 768, generator=torch.Generator().manual_seed(0))
 
 
+def example(name: str) -> Any:
+    """A module of the gallery."""
+    if (folder := str(ROOT / "examples")) not in sys.path:
+        sys.path.append(folder)
+    return import_module(name)
+
+
 def mobilenet() -> nn.Module:
     """With the published weights."""
-    sys.path.append(str(ROOT / "examples"))
-    from mobilenet_channels import pretrained
-
-    return pretrained()
+    return example("mobilenet_channels").pretrained()
 
 
 def photographs(batch: int) -> Tensor:
-    from photographs import centre, labelled
-
-    return centre(labelled()[0])[:batch]
+    found = example("photographs")
+    return found.centre(found.labelled()[0])[:batch]
 
 
 @torch.no_grad()
@@ -229,7 +234,7 @@ NETWORKS = {
     "mobilenet": Network(
         "MobileNetV2, published weights", "% of 20 photographs in the dense one's class",
         mobilenet, pruned, photographs, score=lambda model: same_class(model, mobilenet()),
-        batches=(1, 8),
+        batches=(1, 8),  # twenty photographs are all there are
     ),
 }  # fmt: skip
 # Classes that the kept networks consist of, beside torch's and this library's.
