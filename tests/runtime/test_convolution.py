@@ -15,7 +15,15 @@ import torch.nn.functional as F
 from torch import nn
 
 from gossamer.nn import load_model, save_model
-from gossamer.runtime import CSR, BlockRows, Bounds, Condensed, RuntimeConv1d, RuntimeConv2d
+from gossamer.runtime import (
+    CSR,
+    BlockRows,
+    Bounds,
+    Condensed,
+    RuntimeConv1d,
+    RuntimeConv2d,
+    convolution_plan,
+)
 from gossamer.runtime.candidates import Options, candidates
 from gossamer.runtime.convolution import unfolded_weight
 from gossamer.runtime.convolution_plan import Window, convolution, lay_out
@@ -129,7 +137,8 @@ def test_padding(mode, padding):
 
 @pytest.mark.parametrize("room", [0, 500, 2000, 10**6])
 @pytest.mark.parametrize(("stride", "padding"), [(1, 1), (2, 1), (1, 4)])
-def test_parts_of_images_and_several_images(room, stride, padding):
+def test_parts_of_images_and_several_images(room, stride, padding, monkeypatch):
+    monkeypatch.setattr(convolution_plan, "handover", lambda crew, threads: 0.0)
     conv = sparse(nn.Conv2d(3, 16, 3, stride, padding), height=16)
     layout = BlockRows.build(unfolded_weight(conv), height=16)
     x = images(5, 3, 11, 9)

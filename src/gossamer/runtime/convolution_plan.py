@@ -14,7 +14,7 @@ from gossamer.kernels import bind, shifts, strips
 from gossamer.kernels.machine import caches, registers
 from gossamer.runtime.layout import Layout
 from gossamer.runtime.product import Bounds, offsets
-from gossamer.runtime.threads import share
+from gossamer.runtime.threads import handover, share
 
 Shape = tuple[int, int, int, int]  # samples, channels, height, width
 # Of flat x to flat y: x, bias, bounds, y, threads.
@@ -22,6 +22,7 @@ Convolve = Callable[[np.ndarray, np.ndarray, Bounds, np.ndarray, int], None]
 
 ACROSS = (1, 2, 4, 8)  # vectors across a panel, as far as there are registers
 PANEL = 2  # what a panel takes beside its vectors, in vectors
+SECONDS = 3e-11  # that a product of a value and an input takes, about
 FEWEST_POINTS = 32  # in smaller images, panels are filled from several
 
 
@@ -70,14 +71,16 @@ def convolution(layout: Layout, window: Window, shape: Shape, room: int | None =
         kernel = _points(layout.block[0], _across(layout.block[0], size, most=size))
         places = columns * np.uint32(size)
         sizes = channels, layout.rows, size
-        return _shared(kernel, (values, places, starts), sizes, samples, layout.rows)
+        seconds = SECONDS * values.size * samples * size
+        return _shared(kernel, (values, places, starts), sizes, samples, layout.rows, seconds)
     geometry, phases, origins = lay_out(window, shape, room)
     positions = geometry.images * geometry.plane_rows * geometry.pitch
     kernel = _shifts(layout.block[0], _across(layout.block[0], positions))
     places = origins.astype(np.uint32)[columns]
     parts = -(-samples // geometry.images) * -(-geometry.out_height // geometry.band)
     arguments = values, places, starts, phases
-    return _shared(kernel, arguments, (geometry, layout.rows), parts, layout.rows)
+    seconds = SECONDS * values.size * samples * geometry.out_height * geometry.out_width
+    return _shared(kernel, arguments, (geometry, layout.rows), parts, layout.rows, seconds)
 
 
 def lay_out(
@@ -162,13 +165,20 @@ def _across(height: int, positions: int, most: float = inf) -> int:
 
 
 def _shared(
-    kernel: Callable, arguments: tuple[Any, ...], sizes: tuple[Any, ...], parts: int, rows: int
+    kernel: Callable,
+    arguments: tuple[Any, ...],
+    sizes: tuple[Any, ...],
+    parts: int,
+    rows: int,
+    seconds: float,
 ) -> Convolve:
+    """The kernel for all parts, shared by threads where that should save time."""
+
     def convolve(
         x: np.ndarray, bias: np.ndarray, bounds: Bounds, y: np.ndarray, threads: int
     ) -> None:
         given = *arguments, x, bias, np.float32(bounds.low), np.float32(bounds.high), y, *sizes
-        if threads == 1:
+        if threads == 1 or seconds * (1 - 1 / threads) < handover("pool", threads):
             kernel(*given, 0, parts, 0, rows)
         else:
             share(lambda *part: kernel(*given, *part), 0, parts, 1, rows, strips.GROUP, threads)
