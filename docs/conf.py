@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from importlib import import_module
+from inspect import ismodule
 from pathlib import Path
 
 from torch import nn
@@ -39,12 +40,16 @@ myst_heading_anchors = 3
 
 
 def own_names(room: str) -> list[str]:
-    """The public names defined in the room: what it passes on has its page where it is at home."""
+    """The public names defined in the room: what it passes on has its page where it is at home.
+
+    Rooms within the room, such as gossamer.nn.criteria, are listed by themselves.
+    """
     module = import_module(room)
     return [
         name
         for name in sorted(module.__all__)
-        if getattr(getattr(module, name), "__module__", room).startswith(room)
+        if not ismodule(getattr(module, name))
+        and getattr(getattr(module, name), "__module__", room).startswith(room)
     ]
 
 
