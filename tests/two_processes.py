@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
+from two_processes_of_torch import one_of_two
 
 import gossamer as gs
 
@@ -45,26 +45,20 @@ def alone(attached=False):
     return model, sparse
 
 
-def _enter(rank, address):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
-
-
 def replicated(rank, address, attached, folder):
     """A process of DDP: its half of the batch; what it ends with goes to a file."""
-    _enter(rank, address)
-    model = network()
-    sparse = gs.nn.sparsify(model, RULES, keep=0.5, total_steps=STEPS)
-    parallel = nn.parallel.DistributedDataParallel(model)
-    optimiser = torch.optim.Adam(sparse.param_groups(lr=0.02))
-    if attached:
-        sparse.attach(optimiser)
-    X, y = batch()
-    train(parallel, sparse, optimiser, X[rank::2], y[rank::2], attached)
-    shown = sparse.report(lambda: F.mse_loss(model(X), y)).to_dict()
-    done = sparse.finalise(inputs=X, max_change=0.5)
-    torch.save([model.state_dict(), shown, done.units], f"{folder}/{rank}")
-    dist.destroy_process_group()
+    with one_of_two(rank, address):
+        model = network()
+        sparse = gs.nn.sparsify(model, RULES, keep=0.5, total_steps=STEPS)
+        parallel = nn.parallel.DistributedDataParallel(model)
+        optimiser = torch.optim.Adam(sparse.param_groups(lr=0.02))
+        if attached:
+            sparse.attach(optimiser)
+        X, y = batch()
+        train(parallel, sparse, optimiser, X[rank::2], y[rank::2], attached)
+        shown = sparse.report(lambda: F.mse_loss(model(X), y)).to_dict()
+        done = sparse.finalise(inputs=X, max_change=0.5)
+        torch.save([model.state_dict(), shown, done.units], f"{folder}/{rank}")
 
 
 def sharded(rank, address, attached, folder):
@@ -73,28 +67,27 @@ def sharded(rank, address, attached, folder):
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
-    _enter(rank, address)
-    model = network()
-    sparse = gs.nn.sparsify(model, RULES, keep=0.5, total_steps=STEPS)
-    mesh = init_device_mesh("cpu", (2,))
-    for layer in (model[0], model[2], model):
-        fully_shard(layer, mesh=mesh)
-    optimiser = torch.optim.Adam(sparse.param_groups(lr=0.02))
-    if attached:
-        sparse.attach(optimiser)
-    X, y = batch()
-    train(model, sparse, optimiser, X[rank::2], y[rank::2], attached)
-    shown = sparse.report().to_dict()
-    refusal = ""
-    try:
-        sparse.finalise()
-    except ValueError as error:
-        refusal = str(error)
-    whole = sparse.plain_state_dict()
-    # the remedy of the message: the same rules on the whole model
-    plain = network()
-    plain.load_state_dict(whole)
-    done = gs.nn.sparsify(plain, RULES).finalise(keep=0.5)
-    factors = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True))
-    torch.save([plain.state_dict(), shown, done.units, factors, refusal], f"{folder}/{rank}")
-    dist.destroy_process_group()
+    with one_of_two(rank, address):
+        model = network()
+        sparse = gs.nn.sparsify(model, RULES, keep=0.5, total_steps=STEPS)
+        mesh = init_device_mesh("cpu", (2,))
+        for layer in (model[0], model[2], model):
+            fully_shard(layer, mesh=mesh)
+        optimiser = torch.optim.Adam(sparse.param_groups(lr=0.02))
+        if attached:
+            sparse.attach(optimiser)
+        X, y = batch()
+        train(model, sparse, optimiser, X[rank::2], y[rank::2], attached)
+        shown = sparse.report().to_dict()
+        refusal = ""
+        try:
+            sparse.finalise()
+        except ValueError as error:
+            refusal = str(error)
+        whole = sparse.plain_state_dict()
+        # the remedy of the message: the same rules on the whole model
+        plain = network()
+        plain.load_state_dict(whole)
+        done = gs.nn.sparsify(plain, RULES).finalise(keep=0.5)
+        factors = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True))
+        torch.save([plain.state_dict(), shown, done.units, factors, refusal], f"{folder}/{rank}")

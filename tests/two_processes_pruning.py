@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
+from two_processes_of_torch import one_of_two
 
 import gossamer as gs
 
@@ -38,11 +38,9 @@ def train(model, parallel, recipe, X, y, seed=0):
 
 def replicated(rank, address, recipe, folder):
     """A process of DDP with its half of the batch, and a seed of its own."""
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
-    model = network()
-    parallel = nn.parallel.DistributedDataParallel(model)
-    X, y = batch()
-    masks = train(model, parallel, recipe, X[rank::2], y[rank::2], seed=rank)
-    torch.save([model.state_dict(), masks.state_dict()], f"{folder}/{rank}")
-    dist.destroy_process_group()
+    with one_of_two(rank, address):
+        model = network()
+        parallel = nn.parallel.DistributedDataParallel(model)
+        X, y = batch()
+        masks = train(model, parallel, recipe, X[rank::2], y[rank::2], seed=rank)
+        torch.save([model.state_dict(), masks.state_dict()], f"{folder}/{rank}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import socket
 
 import pytest
 
@@ -11,6 +10,7 @@ torch = pytest.importorskip("torch")
 import torch.distributed as dist  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 from two_processes import alone, batch, replicated, sharded  # noqa: E402
+from two_processes_of_torch import spawn_two  # noqa: E402
 
 pytestmark = [
     pytest.mark.skipif(
@@ -22,10 +22,7 @@ pytestmark = [
 
 def run(work, folder, attached):
     """The results of two processes."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    torch.multiprocessing.spawn(work, (address, attached, folder), nprocs=2)
+    spawn_two(work, attached, folder)
     return [torch.load(f"{folder}/{rank}", weights_only=True) for rank in range(2)]
 
 

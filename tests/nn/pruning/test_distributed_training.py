@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
 import torch
 import torch.distributed as dist
+from two_processes_of_torch import spawn_two
 from two_processes_pruning import batch, network, replicated, train
 
 pytestmark = [
@@ -19,10 +18,7 @@ pytestmark = [
 
 @pytest.mark.parametrize("recipe", ["gmp", "rigl"])
 def test_masks_are_identical_on_all_ranks(recipe, tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    torch.multiprocessing.spawn(replicated, (address, recipe, tmp_path), nprocs=2)
+    spawn_two(replicated, recipe, tmp_path)
     first, second = (torch.load(f"{tmp_path}/{rank}", weights_only=True) for rank in range(2))
     for mine, its in zip(first, second, strict=True):
         for name, value in mine.items():
