@@ -16,6 +16,7 @@ from benchmarks.neural.data import Split
 from benchmarks.neural.method import Method, Setting
 from benchmarks.neural.methods import METHODS, Way, names_of, tuner
 from benchmarks.neural.training import train
+from benchmarks.records import read
 
 from gossamer.nn.pruning.recipes import RECIPES
 
@@ -121,10 +122,10 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, made: list[tuple]) -> None:
     assert len(made) == len(cases) - 1 == 9
     runner.run(plan, results, tuning)
     assert len(made) == 9
-    text = table.report(runner.read(results), [], {})
+    text = table.report(read(results), [], {})
     assert "**90.50** ± 0.50" in text
     assert "The dense network: 90.50 ± 0.50." in text
-    plot.draw(runner.read(results), "lenet-300", tmp_path / "p.svg")
+    plot.draw(read(results), "lenet-300", tmp_path / "p.svg")
     assert "smooth form" in (tmp_path / "p.svg").read_text(encoding="utf-8")
 
 
@@ -132,12 +133,12 @@ def test_a_failing_method_is_noted_and_tried_again(tmp_path: Path, made: list[tu
     results, tuning = tmp_path / "r.jsonl", tmp_path / "tuning.jsonl"
     plan = runner.Plan(["lenet-300"], ["rigl", "gmp"], 1, (0.1,))
     runner.run(plan, results, tuning)
-    text = table.report(runner.read(results), [], {})
+    text = table.report(read(results), [], {})
     assert "`rigl` at 90 %: RuntimeError: it is raining" in text
     assert "**90.00**" in text
     runner.run(plan, results, tuning)
     assert [method for _, method, _, _ in made] == ["rigl", "gmp", "rigl"]
-    assert len(runner.read(results)) == 2
+    assert len(read(results)) == 2
 
 
 def test_tuning_tries_as_many_settings_for_each_and_chooses_the_lowest_loss(
@@ -151,10 +152,10 @@ def test_tuning_tries_as_many_settings_for_each_and_chooses_the_lowest_loss(
     tuning = tmp_path / "tuning.jsonl"
     plan = runner.Plan(["lenet-300"], ["one-shot", "gmp", "depth-2"], 1)
     runner.tune(plan, tuning)
-    trials = runner.read(tuning)
+    trials = read(tuning)
     assert [sum(t["method"] == name for t in trials) for name in ("gmp", "depth-3")] == [5, 5]
     runner.tune(plan, tuning)
-    assert len(runner.read(tuning)) == len(trials) == 10
+    assert len(read(tuning)) == len(trials) == 10
     assert runner.chosen(trials, "lenet-300", "one-shot") == Setting(lr=0.01, decay=0.0002)
     assert runner.chosen(trials, "lenet-300", "depth-2").strength == pytest.approx(3e-5)
 

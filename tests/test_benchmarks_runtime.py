@@ -12,6 +12,7 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.records import read
 from benchmarks.runtime import __main__ as command
 from benchmarks.runtime import engines, models, networks, roofline, runner, table, turns
 from benchmarks.runtime.contestants import COMPILED, DENSE, contestants
@@ -103,7 +104,7 @@ def test_tables_from_tiny_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     page = tmp_path / "page.md"
     page.write_text(f"# Speed\n{'<!-- begin: measured -->'}\nold\n{'<!-- end: measured -->'}\nend")
     command.main([*options, "--out", str(page)])
-    assert len(runner.read(results)) == 2
+    assert len(read(results)) == 2
     text = page.read_text()
     assert text.startswith("# Speed")
     assert text.endswith("end")
@@ -116,7 +117,7 @@ def test_tables_from_tiny_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     command.main(options)  # nothing is measured twice
     assert results.read_text() == kept
     command.main([*options, "--again"])
-    assert len(runner.read(results)) == 2
+    assert len(read(results)) == 2
     assert results.read_text() != kept
 
 

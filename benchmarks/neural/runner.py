@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import multiprocessing
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -18,8 +16,8 @@ from benchmarks.neural.data import mnist
 from benchmarks.neural.method import Setting
 from benchmarks.neural.methods import METHODS, tuner
 from benchmarks.neural.training import NETWORKS, train
+from benchmarks.records import Record, append, forget, read
 
-Record = dict[str, Any]
 Case = tuple[str, str, float, int]
 KEY = ("network", "method", "keep", "seed")
 TUNED_AT = 0.05  # the share kept while settings are compared
@@ -48,25 +46,6 @@ class Plan:
 
 def key(record: Record) -> Case:
     return tuple(record[name] for name in KEY)  # type: ignore[return-value]
-
-
-def read(results: Path) -> list[Record]:
-    if not results.exists():
-        return []
-    return [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
-
-
-def append(results: Path, record: Record) -> None:
-    results.parent.mkdir(parents=True, exist_ok=True)
-    with results.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
-
-
-def forget(results: Path, unwanted: Callable[[Record], bool]) -> None:
-    """Leave some records out."""
-    if results.exists():
-        kept = [json.dumps(record) + "\n" for record in read(results) if not unwanted(record)]
-        results.write_text("".join(kept), encoding="utf-8")
 
 
 def run(plan: Plan, results: Path, tuning: Path, jobs: int = 1) -> None:

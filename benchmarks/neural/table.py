@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from benchmarks.neural.methods import GROUPS, METHODS, UNSTRUCTURED, names_of, tuner
 from benchmarks.neural.runner import chosen
 from benchmarks.neural.training import NETWORKS
+from benchmarks.records import Record
 
-Record = dict[str, Any]
 STRUCTURED, LAYOUT = ("channels",), ("layout",)
 SMOOTH = "depth-4"
 Accuracies = dict[tuple[str, float], list[float]]

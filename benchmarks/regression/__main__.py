@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import fnmatch
 import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.command import command, hand_over
+from benchmarks.records import forget, read
 from benchmarks.regression import cold, table
 from benchmarks.regression.peers import PEERS
 from benchmarks.regression.problems import PROBLEMS
-from benchmarks.regression.runner import Plan, forget, read, run
+from benchmarks.regression.runner import Plan, run
 
 HERE = Path(__file__).resolve().parent
-BEGIN, END = "<!-- begin: measured -->", "<!-- end: measured -->"
 
 # One problem for all peers, then what takes other ways through the code.
 QUICK = (("lasso-200x50k-20", None), ("logistic-text-20", ("gossamer", "scikit-learn")),
@@ -32,13 +32,6 @@ def report(records: list[dict], first_fits: list[dict], picture: str | None = No
         parts += ["### The first fit of a process", "CPU seconds.", cold.table(first_fits)]
     parts.append("Measured: " + table.versions(results))
     return "\n\n".join(parts)
-
-
-def publish(text: str, page: Path) -> None:
-    """Put the text between the page's marks."""
-    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    after = rest.split(END)[1]
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
 
 
 def installed(asked: str | None) -> list[str]:
@@ -70,18 +63,14 @@ def _draw(results: Path, to: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.regression", description=__doc__)
+    results = HERE / "results" / "full.jsonl"
+    parser = command(__package__, __doc__, results, "docs/benchmarks.md")
     add = parser.add_argument
     add("--problems", default="*", help="names, or globs of them, with commas between")
     add("--peers", help="names with commas between; all that are installed by default")
     add("--targets", default="1e-6,1e-9", help="certificates to be reached")
     add("--limit", type=float, default=60.0, help="seconds after which a fit is ended")
-    add("--results", type=Path, default=HERE / "results" / "full.jsonl", help="where to go on")
-    add("--again", action="store_true", help="measure again what is in the results")
     add("--cold", nargs="?", const=",".join(cold.SEEN), help="first fits of fresh processes, too")
-    add("--report", action="store_true", help="measure nothing")
-    add("--out", type=Path, help="page to be updated (docs/benchmarks.md), with a picture beside")
-    add("--quick", action="store_true", help="tiny sizes, under a minute, nothing kept")
     add("--list", action="store_true", help="the problems and the peers")
     options = parser.parse_args(arguments)
     globs = options.problems.split(",")
@@ -98,7 +87,7 @@ def main(arguments: list[str] | None = None) -> None:
     if not options.report:
         plan = Plan(problems, installed(options.peers), targets, options.limit)
         if options.again:
-            forget(options.results, plan)
+            forget(options.results, plan.includes)
         run(plan, options.results)
         if options.cold:
             cold.run(options.cold.split(","), plan.peers, first_fits)
@@ -107,10 +96,7 @@ def main(arguments: list[str] | None = None) -> None:
         picture = "_static/benchmark.svg"
         _draw(options.results, options.out.parent / picture)
     text = report(read(options.results), read(first_fits), picture)
-    if options.out:
-        publish(text, options.out)
-    else:
-        print(text)
+    hand_over(text, options.out)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.records import append, read
 from benchmarks.regression import designs
 from benchmarks.regression.peers import OWN, PEERS
 from benchmarks.regression.problems import Problem
-from benchmarks.regression.runner import ROOT, environment, read
+from benchmarks.regression.runner import ROOT, environment
 
 SEEN = ("lasso", "logistic")
 WARM_RUNS = 3
@@ -86,9 +87,7 @@ def run(kinds: list[str], names: list[str], results: Path) -> None:
             peer = PEERS[name]
             if (kind, name) in done or peer.threads > 1 or peer.refuses(small_problem(kind)):
                 continue
-            record = measure(kind, name)
-            with results.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+            append(results, measure(kind, name))
 
 
 def table(records: list[dict[str, Any]]) -> str:

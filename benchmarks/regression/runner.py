@@ -15,15 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
-from typing import Any
 
+from benchmarks.records import Record, append, read
 from benchmarks.regression.peers import PEERS
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILDING = 300.0  # seconds for what comes before the first fit: building, compiling
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,10 @@ class Plan:
     limit: float
     tiny: bool = False
 
+    def includes(self, record: Record) -> bool:
+        """Whether the record is of a pair that the plan measures."""
+        return record["problem"] in self.problems and record["peer"] in self.peers
+
 
 def environment(threads: int) -> dict[str, str]:
     """Of a child that is to use so many threads."""
@@ -43,25 +45,8 @@ def environment(threads: int) -> dict[str, str]:
     return os.environ | here | dict.fromkeys(THREADS, str(threads))
 
 
-def read(results: Path) -> list[Record]:
-    if not results.exists():
-        return []
-    return [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
-
-
-def forget(results: Path, plan: Plan) -> None:
-    """Leave out the plan's pairs, so that they are measured again."""
-    kept = [
-        record
-        for record in read(results)
-        if record["problem"] not in plan.problems or record["peer"] not in plan.peers
-    ]
-    results.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
-
-
 def run(plan: Plan, results: Path) -> None:
     """Measure what is missing and append it to the results."""
-    results.parent.mkdir(parents=True, exist_ok=True)
     done = {(r["problem"], r["peer"], r["target"]) for r in read(results)}
     for problem in plan.problems:
         for name in plan.peers:
@@ -69,8 +54,7 @@ def run(plan: Plan, results: Path) -> None:
             if not targets:
                 continue
             records = list(measure(problem, name, targets, plan.limit, plan.tiny))
-            with results.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(record) + "\n" for record in records)
+            append(results, *records)
             print("  ".join([problem, name, *map(brief, records)]), file=sys.stderr, flush=True)
 
 

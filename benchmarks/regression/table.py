@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
+from benchmarks.records import Record
 from benchmarks.regression.peers import OWN, PEERS
 from benchmarks.regression.problems import PROBLEMS
-
-Record = dict[str, Any]
 
 # A local optimum of a non-convex problem counts only when it is about as good as the best.
 WORSE = 1.01

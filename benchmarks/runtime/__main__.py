@@ -7,7 +7,6 @@ installed is left out. An interrupted run goes on where it ended.
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -15,8 +14,8 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks.neural.__main__ import publish
-from benchmarks.neural.runner import forget, read
+from benchmarks.command import command, hand_over
+from benchmarks.records import forget, read
 from benchmarks.runtime import table
 from benchmarks.runtime.problems import BATCHES, SHAPES, SPARSITIES, THREADS, cases
 from benchmarks.runtime.runner import case_of, run
@@ -82,10 +81,8 @@ def pair(text: str) -> tuple[int, int]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.runtime", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    results = HERE / "results" / "products.jsonl"
+    parser = command(__package__, __doc__, results, "docs/benchmarks_runtime.md")
     add = parser.add_argument
     add("--shapes", type=pair, nargs="+", default=SHAPES, help="rows x inputs: 768x768")
     add("--batches", type=int, nargs="+", default=BATCHES)
@@ -94,11 +91,6 @@ def main(arguments: list[str] | None = None) -> None:
     add("--budget", type=float, default=3.0, help="seconds of a case, about")
     add("--parts", nargs="*", default=[], choices=PARTS, help="other tables")
     add("--all", action="store_true", help="all parts, one and two threads: an hour")
-    add("--results", type=Path, default=HERE / "results" / "products.jsonl", help="where to go on")
-    add("--again", action="store_true", help="measure again what is in the results")
-    add("--report", action="store_true", help="measure nothing")
-    add("--out", type=Path, help="page to be updated (docs/benchmarks_runtime.md), with pictures")
-    add("--quick", action="store_true", help="half a minute, nothing kept")
     options = parser.parse_args(arguments)
     if options.quick:
         return quick(options.budget)
@@ -117,10 +109,7 @@ def main(arguments: list[str] | None = None) -> None:
             part(name, options.results, options.again)
     kept = [name for name in PARTS if options.results.with_name(f"{name}.md").exists()]
     text = report(options.results, kept, options.out.parent / "_static" if options.out else None)
-    if options.out:
-        publish(text, options.out)
-    else:
-        print(text)
+    hand_over(text, options.out)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,12 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
 import gossamer as gs
-from benchmarks.neural.runner import append, forget, read
 from benchmarks.neural.table import row
+from benchmarks.records import Record, append, forget, read
 from benchmarks.runtime.contestants import InProcess
 from benchmarks.runtime.networks import NETWORKS, OWN_CLASSES, PATTERNS, ROOT, Network
 from benchmarks.runtime.problems import TITLES
@@ -28,8 +27,6 @@ RESULTS = Path(__file__).resolve().parent / "results" / "models.jsonl"
 TRAINED = ROOT / ".cache" / "runtime"
 BUDGET = 6.0  # seconds of runs for each network and batch
 KEY = ("network", "batch", "threads")
-
-Record = dict[str, Any]
 
 
 def prepared(name: str, folder: Path) -> dict[str, nn.Module]:

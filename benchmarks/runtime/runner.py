@@ -7,22 +7,19 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import scipy
 import torch
 from threadpoolctl import threadpool_limits
 
-from benchmarks.neural.runner import append, read
+from benchmarks.records import Record, append, read
 from benchmarks.runtime import roofline
 from benchmarks.runtime.contestants import DENSE, OTHERS, InProcess, contestants, of_engine
 from benchmarks.runtime.engines import Engine, Loaded, started
 from benchmarks.runtime.problems import PATTERNS, Case
 from benchmarks.runtime.turns import PAUSE, in_turn
 from gossamer.kernels.machine import processor
-
-Record = dict[str, Any]
 
 
 def case_of(record: Record) -> Case:

@@ -8,11 +8,11 @@ from statistics import geometric_mean
 from typing import Any
 
 from benchmarks.neural.table import row
+from benchmarks.records import Record
 from benchmarks.runtime.contestants import COMPILED, DENSE, OTHERS
 from benchmarks.runtime.problems import N_OF_M, PATTERNS, TITLES, Case
 from benchmarks.runtime.roofline import bound
 
-Record = dict[str, Any]
 Times = dict[tuple[str, str], Record]  # by who and pattern
 Ratio = Callable[[Case], float | None]
 
