@@ -10,16 +10,15 @@ from matplotlib.axes import Axes
 
 from gossamer.report.plots.style import (
     BLUE,
-    FONT_SIZE,
     GRID,
     INK,
     MUTED,
     SMALL,
+    name_bars,
     new_axes,
     quiet,
     say,
 )
-from gossamer.report.text import shorten
 
 
 def plot_compiled(report: Any, *, ax: Axes | None = None) -> Axes:
@@ -57,12 +56,10 @@ def plot_compiled(report: Any, *, ax: Axes | None = None) -> Axes:
         range(len(rows)), rows, before / np.maximum(now, 1e-12), strict=True
     ):
         text = f" {row['layout']} {ratio:.2f}x"
-        ax.text(max(before[place], now[place]), place, text, **_SMALL_TEXT)
-    names = [shorten(row["name"] or "whole model", 28) for row in rows]
-    ax.set(xlabel="microseconds", xlim=(0, 1.3 * max(before.max(), now.max())), yticks=places)
-    ax.set_yticklabels(names, color=INK, fontsize=FONT_SIZE)
-    ax.grid(False, axis="y")
-    ax.invert_yaxis()
+        end = max(before[place], now[place])
+        ax.text(end, place, text, va="center", color=MUTED, fontsize=SMALL)
+    ax.set(xlabel="microseconds", xlim=(0, 1.3 * max(before.max(), now.max())))
+    name_bars(ax, (row["name"] or "whole model" for row in rows))
     ax.legend(  # above the bars: their ends carry text
         frameon=False,
         fontsize=SMALL,
@@ -73,6 +70,3 @@ def plot_compiled(report: Any, *, ax: Axes | None = None) -> Axes:
         borderaxespad=0,
     )
     return ax
-
-
-_SMALL_TEXT: dict[str, Any] = {"va": "center", "color": MUTED, "fontsize": SMALL}

@@ -10,18 +10,17 @@ from matplotlib.ticker import PercentFormatter
 
 from gossamer.report.plots.style import (
     BLUE,
-    FONT_SIZE,
     GRID,
     INK,
     MUTED,
     PALETTE,
     SMALL,
+    name_bars,
     new_axes,
     quiet,
     say,
 )
 from gossamer.report.summary import Array
-from gossamer.report.text import shorten
 
 
 def plot_layers(
@@ -57,10 +56,8 @@ def plot_layers(
         text = f" {left:,} of {total:,} ({left / total:.1%})"
         ax.text(total, row, text, va="center", color=MUTED, fontsize=SMALL)
     ax.set_xscale("log")
-    ax.set(xlabel=unit, xlim=(0.5, 20 * count.max()), yticks=rows)
-    ax.set_yticklabels([shorten(name, 28) for name in units], color=INK, fontsize=FONT_SIZE)
-    ax.grid(False, axis="y")
-    ax.invert_yaxis()
+    ax.set(xlabel=unit, xlim=(0.5, 20 * count.max()))
+    name_bars(ax, units)
     return ax
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Iterable
 from io import StringIO
 from threading import Lock
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from gossamer.report.text import shorten
 
 # Okabe and Ito's colour-blind-safe palette, without the yellow, which is lost on white. Each colour
 # has a lighter twin for dark pages. All values differ, because `to_svg` finds them by value.
@@ -72,6 +75,14 @@ def quiet(ax: Axes, grid: str = "both") -> Axes:
     if grid != "none":
         ax.grid(True, axis=grid, color=GRID, linewidth=0.7)  # type: ignore[arg-type]
     return ax
+
+
+def name_bars(ax: Axes, names: Iterable[str]) -> None:
+    """Names of horizontal bars, from the top down: the bar at 0 is the first."""
+    labels = [shorten(name, 28) for name in names]
+    ax.set_yticks(range(len(labels)), labels, color=INK, fontsize=FONT_SIZE)
+    ax.grid(False, axis="y")
+    ax.invert_yaxis()
 
 
 def say(ax: Axes, message: str) -> Axes:
