@@ -10,14 +10,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gossamer.runtime import CSR, BlockRows
+from gossamer.runtime import CSR, BlockRows, Layout, TiledCSR
 from gossamer.runtime import planning as plans
 from gossamer.runtime.cost import seconds
 from gossamer.runtime.planning import REMEMBERED, plan, remembered_plan
 
 
-@pytest.fixture
-def layout(rng) -> BlockRows:
+@pytest.fixture(params=["blocks", "tiled"])
+def layout(rng, request) -> Layout:
+    if request.param == "tiled":  # whose threads share bands of 128 rows
+        return TiledCSR.build((rng.random((300, 40)) < 0.3).astype(np.float32), width=16)
     weight = np.kron(rng.random((6, 40)) < 0.3, np.ones((16, 1))).astype(np.float32)
     return BlockRows.build(weight)
 
@@ -30,7 +32,7 @@ def test_every_sample_of_every_row_is_computed_once(layout, samples, threads):
         np.testing.assert_array_equal(table, parts)
         for first, last, top, bottom in parts:
             assert not product.whole or (last - first) % product.step == 0
-            assert top % plans.GROUP == 0
+            assert top % product.group == 0
             count[first:last, top:bottom] += 1
     assert (count == 1).all()
 
@@ -57,7 +59,7 @@ def test_threads_are_taken_only_where_they_are_worth_it(layout, monkeypatch):
 @pytest.mark.parametrize("threaded", (False, True))
 def test_products_that_have_threads_of_their_own_are_not_shared(layout, monkeypatch, threaded):
     offered = [replace(product, threaded=threaded) for product in layout.products()]
-    monkeypatch.setattr(BlockRows, "products", lambda self: offered)
+    monkeypatch.setattr(type(layout), "products", lambda self: offered)
     monkeypatch.setattr(plans, "cheapest_handover", lambda product, threads: (0.0, "pool"))
     for piece in plan(layout, 10_000, threads=2).pieces:
         assert len(piece.parts) == (1 if threaded else 2)

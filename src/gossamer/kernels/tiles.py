@@ -12,17 +12,35 @@ from gossamer.kernels.vectors import add_outer, clamp, load, plus, spread, store
 # Bound: lanes of a vector, vectors across a panel.
 LANES, ACROSS = 16, 4
 GROUP = 16  # rows whose results are written together
+BAND = 128  # rows whose sums stay in a near cache: each tile has an order of its own within them
 
 
 def tiles(
-    values, columns, starts, x, bias, low, high, y, inputs, rows, pitch, first, last, top, bottom
+    values,
+    columns,
+    starts,
+    order,
+    x,
+    bias,
+    low,
+    high,
+    y,
+    inputs,
+    rows,
+    pitch,
+    first,
+    last,
+    top,
+    bottom,
 ):
     """``y[b, r] = clamp(bias[r] + sum_k values[k] x[b, columns[k]])`` for b in [first, last).
 
     As :func:`gossamer.kernels.strips.strips`, for single values that lie tile by tile: the part of
     a panel that the columns of one tile make up stays in the nearest cache while all rows pass over
-    it. ``starts`` is flat (tiles, rows), with the end of the last one behind it. The sums of a row
-    wait in ``sums`` from one tile to the next.
+    it. ``starts`` is flat (tiles, rows), with the end of the last one behind it, and
+    ``order``, flat (tiles, rows) too, says which rows these are: in bands of BAND, those with more
+    values first, as a loop of another length each time would be mispredicted. ``top`` is a multiple
+    of BAND. The sums of a row wait in ``sums`` from one tile to the next.
     """
     across = LANES * ACROSS
     panel, sums = aligned(inputs * across), aligned(rows * across)
@@ -36,7 +54,8 @@ def tiles(
                 k, stop = np.int64(starts[tile * rows + r]), np.int64(starts[tile * rows + r + 1])
                 if k == stop:
                     continue
-                acc = load(1, ACROSS, LANES, sums, r * across, 0)
+                out = np.int64(order[tile * rows + r]) * across
+                acc = load(1, ACROSS, LANES, sums, out, 0)
                 # a second chain of sums: a vector unit starts a product before the last is done
                 odd = zeros(1, ACROSS, LANES)
                 while k + 1 < stop:
@@ -45,7 +64,7 @@ def tiles(
                     k += 2
                 if k < stop:
                     acc = add_outer(acc, values, k, panel, np.int64(columns[k]) * across)
-                store(plus(acc, odd), sums, r * across, 0)
+                store(plus(acc, odd), sums, out, 0)
         for r in range(top, bottom):
             acc = clamp(load(1, ACROSS, LANES, sums, r * across, 0), low, high)
             store(acc, sums, r * across, 0)

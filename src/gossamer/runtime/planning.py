@@ -15,7 +15,6 @@ from gossamer.runtime.threads import Part, cut, run_parts
 if TYPE_CHECKING:
     from gossamer.runtime.layout import Layout
 
-GROUP = 16  # rows that stay together when threads share them
 REMEMBERED = 64  # plans of a layout: more numbers of samples than that begin anew
 
 
@@ -78,7 +77,7 @@ def _shared(
     if threads > 1 and rows and not product.threaded:
         lost, other = cheapest_handover(product, threads)
         by_samples = [(a, b, 0, rows) for a, b in cut(first, last, product.step, threads)]
-        by_rows = [(first, last, a, b) for a, b in cut(0, rows, GROUP, threads)]
+        by_rows = [(first, last, a, b) for a, b in cut(0, rows, product.group, threads)]
         for parts in (by_samples, by_rows):
             cost = lost + max(
                 seconds(product, layout, b - a, (bottom - top) / rows)

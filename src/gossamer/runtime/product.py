@@ -27,6 +27,7 @@ class Bounds:
 
 
 BOUNDLESS = Bounds()
+GROUP = 16  # rows that stay together when threads share them
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Product:
         machine how long each takes.
     threaded : bool
         Whether ``run`` itself uses as many threads as torch does.
+    group : int
+        Rows that stay together when threads share them.
     together : (parallel, parts, layout, x, bias, low, high, y) -> None, optional
         ``run`` for each row of ``parts``, on the threads of OpenMP: see
         :func:`gossamer.kernels.sharing.together`.
@@ -61,6 +64,7 @@ class Product:
     work: Callable[[Any, int], Mapping[str, float]]
     whole: bool = False
     threaded: bool = False
+    group: int = GROUP
     together: Callable[..., None] | None = None
 
     def steps(self, samples: int) -> int:
@@ -76,6 +80,11 @@ def reads(what: str, times: float, span: float) -> dict[str, float]:
     misses = [max(0.0, 1.0 - size / max(span, 1.0)) for size in caches()]
     names = (what, f"{what} beyond L1", f"{what} beyond L2", f"{what} beyond L3")
     return dict(zip(names, (times, *(times * miss for miss in misses)), strict=True))
+
+
+def scaling(layout: Any, samples: int) -> dict[str, float]:
+    """What scaling the inputs of so many samples adds, where the layout has ``scales``."""
+    return {} if layout.scales is None else {"packed": layout.inputs * samples}
 
 
 def offsets(starts: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from gossamer.runtime.candidates import Options
 
 LENGTH = 3
-DENSEST = 0.9  # share of non-zero weights above which nothing has won against a dense product
+# Share of non-zero weights above which only blocks of so many rows have won against dense products.
+DENSEST, HIGHEST = 0.9, 8
 
 # Layouts that take options, and what is tried; those that are not named take none.
 VARIANTS: dict[str, tuple[Mapping[str, int], ...]] = {
@@ -52,32 +53,35 @@ def shortlist(weight: np.ndarray, samples: int, options: Options) -> list[Layout
     >>> shortlist(weight, 1, Options())[0].name
     'blocks'
     """
-    found = list(_fitting(np.ascontiguousarray(weight), options.values != "float32"))
+    found = list(_fitting(np.ascontiguousarray(weight), options.precisions))
     if options.objective == "memory":
         return sorted(found, key=lambda layout: layout.nbytes)[:LENGTH]
     return sorted(found, key=lambda layout: remembered_plan(layout, samples)[0])[:LENGTH]
 
 
-def _fitting(weight: np.ndarray, may_round: bool) -> Iterator[Layout]:
+def _fitting(weight: np.ndarray, precisions: Sequence[str]) -> Iterator[Layout]:
     nonzeros = np.count_nonzero(weight)
-    left_out = OF_INPUTS if may_round else OF_INPUTS | ROUNDED
+    left_out = OF_INPUTS if "bfloat16" in precisions else OF_INPUTS | ROUNDED
     dense = nonzeros > DENSEST * weight.size
     for kind in LAYOUTS:
-        if kind.name in left_out or (dense and kind.name not in ROUNDED):
+        if kind.name in left_out:
             continue
-        for variant in _variants(kind, may_round):
+        for variant in _variants(kind, precisions):
             height, width = variant.get("height", 1), variant.get("width", 1)
+            if dense and height < HIGHEST and kind.name not in ROUNDED:
+                continue
             if _stored(weight, height, width) > 2 * nonzeros:
                 continue
             with suppress(ValueError):  # zeros of another pattern
                 yield kind.build(weight, **variant)
 
 
-def _variants(kind: type[Layout], may_round: bool) -> Iterator[Mapping[str, Any]]:
+def _variants(kind: type[Layout], precisions: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+    rounded = precisions[1:] if kind.name in ROUNDED_ON_REQUEST else ()
     for variant in VARIANTS.get(kind.name, ({},)):
         yield variant
-        if may_round and kind.name in ROUNDED_ON_REQUEST:
-            yield {**variant, "precision": "bfloat16"}
+        for precision in rounded:
+            yield {**variant, "precision": precision}
 
 
 def _stored(weight: np.ndarray, height: int, width: int) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from gossamer.kernels import slabs, strips, tiles
 from gossamer.kernels.machine import accumulators
 from gossamer.runtime.compiled import compiled
-from gossamer.runtime.product import Product, reads
+from gossamer.runtime.product import Product, reads, scaling
 
 # Lanes of a vector and vectors across a panel: for few samples, and for many.
 PANELS = ((4, 1), (8, 1), (16, 1), (16, 2), (16, 4))
@@ -92,7 +92,7 @@ def tile_products() -> tuple[Product, ...]:
 
 def _tile_product(lanes: int, across: int) -> Product:
     formulas = {name: getattr(strips, name) for name in ("aligned", "pack", "unpack")}
-    run, together = compiled(tiles.tiles, stored, 0, LANES=lanes, ACROSS=across, **formulas)
+    run, together = compiled(tiles.tiles, _tiled, 0, LANES=lanes, ACROSS=across, **formulas)
 
     def work(layout: Any, steps: int) -> Mapping[str, float]:
         count = max(1, layout.starts.size // max(layout.rows, 1))
@@ -103,7 +103,13 @@ def _tile_product(lanes: int, across: int) -> Product:
             **reads("row", layout.starts.size * steps, line * layout.rows),
         }
 
-    return Product(f"tiles {lanes}x{across}", lanes * across, run, work, together=together)
+    return Product(
+        f"tiles {lanes}x{across}", lanes * across, run, work, group=tiles.BAND, together=together
+    )
+
+
+def _tiled(layout: Any) -> tuple[np.ndarray, ...]:
+    return *stored(layout), layout.order
 
 
 @cache
@@ -127,6 +133,7 @@ def _slab_product(height: int, width: int, count: int) -> Product:
             "fused": blocks * width * count * steps,
             **reads("block", blocks * steps, 4 * layout.inputs * count),
             "row": rows * steps,
+            **scaling(layout, count * steps),
             **reads("line", layout.nbytes / 64 * steps, layout.nbytes),
         }
 

@@ -8,6 +8,7 @@ from layout_cases import CASES, Case
 
 from gossamer.runtime import Bounds
 from gossamer.runtime.layout import Layout
+from gossamer.runtime.threads import cut
 
 SAMPLES = (0, 1, 2, 3, 5, 8, 17, 64, 100)
 SHAPES = ((1, 1), (5, 70), (33, 47), (96, 64), (250, 333))
@@ -50,7 +51,7 @@ def test_the_dense_weight_comes_back(case, rng, shape, keep):
     assert dense.dtype == np.float32
     if case.exact:
         np.testing.assert_array_equal(dense, weight)
-    np.testing.assert_array_equal(dense != 0, weight != 0)
+    assert not dense[weight == 0].any()
     np.testing.assert_array_equal(case.build(dense).dense(), dense)
 
 
@@ -92,6 +93,17 @@ def test_rows_can_be_shared_by_threads(case, rng):
     for samples in (1, 20):
         got = layout.matmul(x[:samples], bias, threads=3)
         assert_product(case, got, layout.dense(), x[:samples], bias, Bounds())
+
+
+def test_each_product_by_groups_of_rows(case, rng):
+    layout, x, bias = problem(case, rng, (250, 90), 64)
+    low, high = Bounds().limits
+    for product in layout.products():
+        last = 64 - 64 % product.step if product.whole else 64
+        y = np.full((64, layout.rows), np.nan, np.float32)
+        for part in cut(0, layout.rows, product.group, 5):
+            product.run(layout, x.ravel(), bias, low, high, y.reshape(-1), 0, last, *part)
+        assert_product(case, y[:last], layout.dense(), x[:last], bias, Bounds())
 
 
 def test_bounds_keep_nan(case, rng):

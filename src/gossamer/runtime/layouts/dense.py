@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 
+from gossamer.runtime.checks import check_array
 from gossamer.runtime.dense_products import blas_products
-from gossamer.runtime.layout import LAYOUTS, Layout, checked_weight
+from gossamer.runtime.layout import LAYOUTS, Layout, checked_weight, named_options
 from gossamer.runtime.product import Product
 
 
@@ -27,13 +28,18 @@ class Dense(Layout):
     array([[1., 7.]], dtype=float32)
     """
 
-    name: ClassVar[str] = "dense"
+    name: ClassVar[str] = "blas"
     values: np.ndarray
 
     @classmethod
-    def build(cls, weight: np.ndarray, **options: Any) -> Self:
+    @named_options
+    def build(cls, weight: np.ndarray) -> Self:
         rows, inputs = checked_weight(weight).shape
         return cls(rows, inputs, np.ascontiguousarray(weight))
+
+    def check(self) -> None:
+        super().check()
+        check_array(self, "values", (self.rows, self.inputs), (np.float32,))
 
     def dense(self) -> np.ndarray:
         return self.values.copy()
