@@ -70,8 +70,7 @@ class RuntimeConv2d(LayoutModule):
         groups: int = 1,
         padding_mode: Any = "zeros",
     ) -> None:
-        if not isinstance(layout, CSR | BlockRows):
-            raise TypeError(f"layout must be CSR or BlockRows, got {type(layout).__name__}.")
+        _check_kind(layout)
         super().__init__(layout, bias, bounds, threads)
         self.kernel_size, self.stride, self.dilation = kernel_size, stride, dilation
         self.padding, self.groups, self.padding_mode = padding, groups, padding_mode
@@ -162,6 +161,19 @@ class RuntimeConv2d(LayoutModule):
             return conv.eval()
         return nn.Sequential(conv, nn.Hardtanh(self.low, self.high)).eval()
 
+    def check_sizes(self, layout: Layout) -> None:
+        entries = self.in_channels * self.kernel_size[0] * self.kernel_size[1]
+        least = min(self.kernel_size + self.stride + self.dilation)
+        if (entries, self.out_channels) != (layout.inputs, layout.rows) or least < 1:
+            raise ValueError(
+                f"{self.in_channels} x {self.kernel_size} inputs and {self.out_channels} outputs, "
+                f"stride {self.stride} and dilation {self.dilation}, do not fit a weight of shape "
+                f"({layout.rows}, {layout.inputs}): load the file as it was saved."
+            )
+        if min(sum(self.padding, ())) < 0:
+            raise ValueError(f"padding must not be negative, got {self.padding}.")
+        _check_kind(layout)
+
     def forget_views(self) -> None:
         super().forget_views()
         with suppress(AttributeError):
@@ -202,8 +214,8 @@ class RuntimeConv2d(LayoutModule):
                 f"x must have shape (batch, {self.in_channels}, height, width) or that of one "
                 f"image, got {shape}."
             )
+        layout, window = self.layout, self._window()
         samples, channels, *size = shape
-        window = self._window()
         height, width = (window.outputs(axis, size[axis]) for axis in (0, 1))
         if not height * width:
             raise ValueError(
@@ -213,7 +225,7 @@ class RuntimeConv2d(LayoutModule):
         outputs = samples, self.out_channels, height, width
         if (last and window.pointwise) or not samples:
             return None, outputs
-        return convolution(self.layout, window, (samples, channels, size[0], size[1])), outputs
+        return convolution(layout, window, (samples, channels, size[0], size[1])), outputs
 
     def _window(self) -> Window:
         """What each output reads; where other than zeros surround the image, they are in it."""
@@ -264,6 +276,13 @@ class RuntimeConv1d(RuntimeConv2d):
             padding if padding == "same" else padding[1], self.dilation[1], self.groups,
             self.bias is not None, self.padding_mode,
         )  # fmt: skip
+
+
+def _check_kind(layout: Layout) -> None:
+    if not isinstance(layout, CSR | BlockRows):
+        raise TypeError(f"layout must be CSR or BlockRows, got {type(layout).__name__}.")
+    if layout.scales is not None:
+        raise ValueError("a convolution takes no int8 values: build its layout with bfloat16.")
 
 
 def unfolded_weight(conv: nn.Conv1d | nn.Conv2d) -> np.ndarray:

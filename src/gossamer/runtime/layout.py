@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Self
+from functools import cache, wraps
+from inspect import Parameter, signature
+from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 
 import numpy as np
 
 from gossamer.core.registry import Registry
+from gossamer.runtime.checks import check_fields
 from gossamer.runtime.planning import run_plan
 from gossamer.runtime.product import BOUNDLESS, Bounds, Product
 
@@ -22,23 +25,42 @@ class Layout(ABC):
 
     Subclasses are frozen dataclasses, one file each: their fields are arrays and whole numbers, and
     these are what is saved. ``build`` makes one from a dense weight, ``products`` names the kernels
-    that can multiply with it.
+    that can multiply with it. The kernels trust the arrays: each layout checks its own when it is
+    made.
     """
 
     name: ClassVar[str]
     rows: int
     inputs: int
 
+    def __post_init__(self) -> None:
+        self.check()
+
     @classmethod
     @abstractmethod
-    def build(cls, weight: np.ndarray, **options: Any) -> Self:
-        """The layout of a dense weight (rows, inputs), float32.
+    def build(cls, weight: np.ndarray, *args: Any, **options: Any) -> Self:
+        """The layout of a dense weight (rows, inputs), float32, with the options of its kind.
 
         Raises
         ------
         ValueError
             Where the zeros of the weight do not have this layout's pattern.
+        TypeError
+            For options that the kind does not have.
         """
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise unless the arrays describe a weight of this shape.
+
+        Time is in proportion to the indices: a small part of what building takes.
+
+        Raises
+        ------
+        ValueError
+            Naming the array, what is wrong with it, and what to do.
+        """
+        check_fields(self)
 
     @abstractmethod
     def dense(self) -> np.ndarray:
@@ -54,8 +76,8 @@ class Layout(ABC):
 
     def numbers(self) -> dict[str, int]:
         """Its other fields by name: plain data."""
-        arrays = self.arrays()
-        return {name: value for name, value in self._fields().items() if name not in arrays}
+        kinds = np.ndarray | None
+        return {n: value for n, value in self._fields().items() if not isinstance(value, kinds)}
 
     def similar(self, rows: int, inputs: int, keep: float, random: np.random.Generator) -> Self:
         """A layout of the same kind for a random weight: speeds are measured on such ones.
@@ -71,13 +93,18 @@ class Layout(ABC):
         places = random.random((rows // height, inputs // width)).argsort(axis=1)
         mask = np.kron(places < keep * places.shape[1], np.ones((height, width), bool))
         weight = np.where(mask, random.uniform(0.5, 1.0, mask.shape), 0.0).astype(np.float32)
-        options = {n: value for n, value in self.numbers().items() if n not in ("rows", "inputs")}
-        return self.build(weight, **options)
+        options = options_of(type(self))
+        return self.build(weight, **{n: v for n, v in self.numbers().items() if n in options})
 
     @property
     def block(self) -> tuple[int, int]:
         """Rows and columns of the blocks that are zero or not as a whole."""
         return 1, 1
+
+    @property
+    def scales(self) -> np.ndarray | None:
+        """(inputs,) by which the stored values of each column count; None where it is once."""
+        return None
 
     @property
     def nbytes(self) -> int:
@@ -123,11 +150,15 @@ class Layout(ABC):
                 f"of {y.shape} with strides {y.strides}."
             )
         bias = np.zeros(self.rows, np.float32) if bias is None else bias
-        if bias.shape != (self.rows,) or bias.dtype != np.float32:
-            raise ValueError(
-                f"bias must be float32 of shape ({self.rows},), got {bias.dtype} of {bias.shape}."
-            )
-        run_plan(self, x.reshape(-1), bias, bounds, y.reshape(-1), len(x), threads)
+        run_plan(
+            self,
+            x.reshape(-1),
+            checked_bias(bias, self.rows),
+            bounds,
+            y.reshape(-1),
+            len(x),
+            threads,
+        )
         return y
 
     def __getstate__(self) -> dict[str, Any]:
@@ -136,6 +167,58 @@ class Layout(ABC):
 
     def _fields(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def restored(name: str, numbers: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Layout:
+    """The layout that a class of this name makes of what was saved.
+
+    Raises
+    ------
+    ValueError
+        Where it makes none of these.
+    """
+    kind: Callable[..., Layout] = LAYOUTS[name]
+    try:
+        return kind(**numbers, **arrays)
+    except TypeError as error:
+        raise ValueError(
+            f"{sorted({*numbers, *arrays})} are not what {name} has: load files and state_dicts as "
+            f"they were saved. ({error})"
+        ) from error
+
+
+P = ParamSpec("P")
+L = TypeVar("L", bound=Layout)
+Build = Callable[Concatenate[type[L], np.ndarray, P], L]
+
+
+def named_options(build: Build[L, P]) -> Build[L, P]:
+    """Decorator of ``build``: an option that it does not have is refused by naming those it has."""
+
+    @wraps(build)
+    def checked(cls: type[L], weight: np.ndarray, *args: P.args, **options: P.kwargs) -> L:
+        if unknown := [name for name in options if name not in options_of(cls)]:
+            known = ", ".join(options_of(cls)) or "none"
+            raise TypeError(f"{cls.__name__}.build has no option {unknown[0]!r}; it has: {known}.")
+        return build(cls, weight, *args, **options)
+
+    return checked
+
+
+@cache
+def options_of(kind: type[Layout]) -> tuple[str, ...]:
+    """The names of the options that a kind of layout is built with."""
+    parameters = signature(kind.build).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is Parameter.KEYWORD_ONLY)
+
+
+def checked_bias(bias: np.ndarray, rows: int) -> np.ndarray:
+    """The bias that products add: float32 (rows,)."""
+    if bias.shape != (rows,) or bias.dtype != np.float32:
+        raise ValueError(
+            f"bias must be float32 of shape ({rows},), got {bias.dtype} of {bias.shape}."
+        )
+    return np.ascontiguousarray(bias)
 
 
 def checked_weight(weight: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gossamer.runtime.layout import LAYOUTS, Layout
+from gossamer.runtime.layout import Layout, checked_bias, restored
 from gossamer.runtime.product import BOUNDLESS, Bounds
 
 # The layout, the bias (zeros where there is none) and the bounds, as products take them.
@@ -89,17 +89,28 @@ class LayoutModule(nn.Module):
         return self
 
     def views(self) -> Views:
-        """Layout, bias and bounds as the products take them; made at the first call."""
+        """Layout, bias and bounds as the products take them; made and checked at the first call.
+
+        Raises
+        ------
+        ValueError
+            Where the buffers, such as those of a file, are not of one layout with its bias.
+        """
         try:
             return self._views
         except AttributeError:
             pass
-        arrays = {name: self._buffers[name].numpy() for name in self.layout_arrays}  # type: ignore[union-attr]
-        kind: Callable[..., Layout] = LAYOUTS[self.layout_name]
-        layout = kind(**self.layout_numbers, **arrays)
+        held = ((name, self._buffers.get(name)) for name in self.layout_arrays)
+        arrays = {name: tensor.numpy() for name, tensor in held if tensor is not None}
+        layout = restored(self.layout_name, self.layout_numbers, arrays)
         bias = np.zeros(layout.rows, np.float32) if self.bias is None else self.bias.numpy()
+        checked_bias(bias, layout.rows)
+        self.check_sizes(layout)
         self._views: Views = layout, bias, self.bounds
         return self._views
+
+    def check_sizes(self, layout: Layout) -> None:
+        """Raise ValueError unless the module's own sizes are those of its layout."""
 
     def forget_views(self) -> None:
         """To call where a buffer has become another one."""
@@ -142,11 +153,9 @@ class LayoutModule(nn.Module):
             raise RuntimeError(
                 "A compiled model cannot be exported: export gossamer.runtime.to_dense(model)."
             )
-        return self._run_apart(x)
+        from gossamer.runtime.graph_breaks import forward_apart
 
-    @torch.compiler.disable
-    def _run_apart(self, x: Tensor) -> Tensor:
-        return self.forward(x)
+        return forward_apart(self, x)
 
     def forward(self, x: Tensor) -> Tensor:
         """What the module computes."""

@@ -138,6 +138,12 @@ class SpotConv2d(MaskedConv2d):
 
 def _plan(conv: SpotConv2d, pitch: int) -> Plan:
     """What the kernel takes, for padded images whose rows have ``pitch`` positions."""
+    shape = conv.out_channels, conv.in_channels, *conv.kernel_size
+    if conv.weight.shape != shape or min(conv.kernel_size + conv.stride + conv.dilation) < 1:
+        raise ValueError(
+            f"weight {tuple(conv.weight.shape)}, stride {conv.stride} and dilation {conv.dilation} "
+            f"do not fit a convolution of weight {shape}: load files as they were saved."
+        )
     lanes, across, count = tile_of(conv.out_channels)
     channels, tile = conv.in_channels, lanes * across
     rows = -(-conv.out_channels // tile) * tile

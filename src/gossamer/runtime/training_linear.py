@@ -189,7 +189,9 @@ class SparseLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x (..., in_features) to (..., out_features)."""
         if torch.compiler.is_compiling():
-            return self._untraced(x)
+            from gossamer.runtime.graph_breaks import forward_apart
+
+            return forward_apart(self, x)
         if torch.is_autocast_enabled("cpu"):
             x = x.float()
         _check_tensor("x", x)
@@ -202,11 +204,6 @@ class SparseLinear(nn.Module):
         else:
             y = product(flat, self.bias, self.layout)
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_features)
-
-    @torch.compiler.disable
-    def _untraced(self, x: Tensor) -> Tensor:
-        """:meth:`forward`, of which ``torch.compile`` sees nothing: the graph breaks here."""
-        return self.forward(x)
 
     @torch.no_grad()
     def rewire(
@@ -335,6 +332,8 @@ class SparseLinear(nn.Module):
             if given is not None and given.ndim == 1 and given.shape != own.shape:
                 own.data = own.data.new_empty(given.shape)
         super()._load_from_state_dict(state_dict, prefix, *args, **options)
+        with suppress(AttributeError):
+            del self._views
 
 
 def sides_of(layout: str, block: tuple[int, int]) -> tuple[int, int]:

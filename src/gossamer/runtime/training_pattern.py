@@ -7,8 +7,11 @@ from typing import Self
 
 import numpy as np
 
+from gossamer.runtime.checks import check_blocks
 from gossamer.runtime.layout import Layout
 from gossamer.runtime.layouts import CSR, BlockRows, Condensed
+
+LOAD = "load files and state_dicts as they were saved"
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +142,13 @@ class Pattern:
 
     def layout(self, values: np.ndarray) -> Layout:
         """The layout that has these values, on their memory."""
+        for name in ("columns", "starts"):
+            if getattr(self, name).dtype not in (np.int32, np.int64):
+                raise ValueError(
+                    f"{name} must be int32 or int64, got {getattr(self, name).dtype}: {LOAD}."
+                )
+        if self.equal and self.starts.shape != (1,):
+            raise ValueError(f"starts must be one number, got {self.starts.shape}: {LOAD}.")
         # layouts count without signs, and so do the kernels that are compiled for them
         columns, starts = (a.view(f"u{a.itemsize}") for a in (self.columns, self.starts))
         if self.equal:
@@ -153,20 +163,6 @@ class Pattern:
 def whole(numbers: np.ndarray, most: int) -> np.ndarray:
     """Numbers up to ``most`` as int32 if they fit."""
     return numbers.astype(np.int32 if most < 1 << 31 else np.int64)
-
-
-def check_blocks(rows: int, inputs: int, height: int, width: int) -> None:
-    """Raise unless a weight consists of such blocks, which the kernels know."""
-    if height not in (1, 2, 4, 8, 16) or width < 1:
-        raise ValueError(
-            f"blocks must be 1, 2, 4, 8 or 16 rows high and at least one column wide, got "
-            f"{height} x {width}."
-        )
-    if rows % height or inputs % width:
-        raise ValueError(
-            f"a weight of shape {rows, inputs} does not consist of {height} x {width} blocks: "
-            "choose sides of blocks that divide it."
-        )
 
 
 def draw(rng: np.random.Generator, counts: np.ndarray, among: int) -> np.ndarray:

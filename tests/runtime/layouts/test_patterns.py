@@ -18,14 +18,14 @@ def filled(mask):
     ("layout", "options", "message"),
     [
         (BlockRows, {"height": 16}, r"\(20, 33\) does not consist of 16 x 1 blocks"),
-        (BlockRows, {"height": 1, "precision": "float16"}, "precision must be 'float32' or"),
+        (BlockRows, {"height": 1, "precision": "float16"}, "precision must be one of"),
         (Condensed, {}, "rows of 1 to 33 values.*FanIn"),
         (PackedNofM, {"n": 2, "m": 4}, "the 33 inputs .* a multiple of m"),
         (PackedNofM, {"n": 2, "m": 3}, "3 values among 3 neighbours, more than n = 2"),
         (PackedNofM, {"m": 11}, "up to 11 values among 11 neighbours.*use SlicedRows"),
         (PackedNofM, {"n": 4, "m": 33}, "1 <= n <= m <= 16"),
         (SlicedRows, {"window": 64}, "window must be 16 or 32"),
-        (SlicedRows, {"precision": "int8"}, "precision must be 'float32' or"),
+        (SlicedRows, {"precision": "int4"}, "precision must be one of"),
     ],
 )
 def test_patterns_that_do_not_fit_are_refused(layout, options, message):
@@ -61,9 +61,9 @@ def test_sliced_rows_of_about_as_many_values_share_a_slice():
     assert SlicedRows.build(weight).values.size == 16 * 256
 
 
-@pytest.mark.parametrize("kind", [BlockRows, SlicedRows])
-def test_bfloat16_is_the_nearest(rng, kind):
+@pytest.mark.parametrize(("kind", "options"), [(BlockRows, {"height": 1}), (SlicedRows, {})])
+def test_bfloat16_is_the_nearest(rng, kind, options):
     weight = filled(any_pattern(rng, (32, 64), 0.5))
-    got = kind.build(weight, height=1, precision="bfloat16").dense()
+    got = kind.build(weight, precision="bfloat16", **options).dense()
     assert abs(got - weight).max() <= 2.0**-9
     assert ((got.view(np.uint32) & 0xFFFF) == 0).all()

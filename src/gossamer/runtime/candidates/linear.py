@@ -47,6 +47,14 @@ class RuntimeLinear(LayoutModule):
         super().__init__(layout, bias, bounds, threads)
         self.in_features, self.out_features = layout.inputs, layout.rows
 
+    def check_sizes(self, layout: Layout) -> None:
+        if (self.in_features, self.out_features) != (layout.inputs, layout.rows):
+            raise ValueError(
+                f"in_features = {self.in_features} and out_features = {self.out_features} must be "
+                f"those of the weight, {layout.inputs} and {layout.rows}: load files as they were "
+                "saved."
+            )
+
     def forward(self, x: Tensor) -> Tensor:
         """x (..., in_features), float32, to y (..., out_features).
 

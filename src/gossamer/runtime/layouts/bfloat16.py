@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 
+from gossamer.runtime.checks import check_array
 from gossamer.runtime.dense_products import torch_products
-from gossamer.runtime.layout import LAYOUTS, Layout, checked_weight
+from gossamer.runtime.layout import LAYOUTS, Layout, checked_weight, named_options
 from gossamer.runtime.product import Product
 from gossamer.runtime.stored_values import as_float32, rounded
 
@@ -33,9 +34,14 @@ class DenseBfloat16(Layout):
     values: np.ndarray
 
     @classmethod
-    def build(cls, weight: np.ndarray, **options: Any) -> Self:
+    @named_options
+    def build(cls, weight: np.ndarray) -> Self:
         rows, inputs = checked_weight(weight).shape
         return cls(rows, inputs, rounded(np.ascontiguousarray(weight), "bfloat16"))
+
+    def check(self) -> None:
+        super().check()
+        check_array(self, "values", (self.rows, self.inputs), (np.uint16,))
 
     def dense(self) -> np.ndarray:
         return as_float32(self.values)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 
 from gossamer.kernels.slices import equal_start
-from gossamer.runtime.layout import LAYOUTS, Layout, checked_weight
+from gossamer.runtime.checks import check_array, check_indices
+from gossamer.runtime.layout import LAYOUTS, Layout, checked_weight, named_options
 from gossamer.runtime.product import Product, narrow
 from gossamer.runtime.slice_products import gather_products
 from gossamer.runtime.strip_products import strip_products
@@ -42,7 +43,8 @@ class Condensed(Layout):
     columns: np.ndarray
 
     @classmethod
-    def build(cls, weight: np.ndarray, **options: Any) -> Self:
+    @named_options
+    def build(cls, weight: np.ndarray) -> Self:
         rows, inputs = checked_weight(weight).shape
         counts = np.count_nonzero(weight, axis=1)
         fan_in = int(counts.max(initial=0))
@@ -55,6 +57,12 @@ class Condensed(Layout):
         columns[counts > 0] = np.nonzero(weight)[1].reshape(-1, max(fan_in, 1))
         values = np.take_along_axis(weight, columns, 1).ravel()
         return cls(rows, inputs, fan_in, values, narrow(columns.ravel(), inputs))
+
+    def check(self) -> None:
+        super().check()
+        count = self.rows * self.fan_in
+        check_array(self, "values", (count,), (np.float32,))
+        check_indices(self, "columns", count, self.inputs)
 
     def dense(self) -> np.ndarray:
         weight = np.zeros((self.rows, self.inputs), np.float32)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 
-from gossamer.runtime.layout import LAYOUTS, Layout, checked_weight
+from gossamer.runtime.checks import check_array, check_indices, check_starts
+from gossamer.runtime.layout import LAYOUTS, Layout, checked_weight, named_options
 from gossamer.runtime.product import Product, narrow, offsets
 from gossamer.runtime.slice_products import gather_products
 from gossamer.runtime.strip_products import block_arrays, dense_of_blocks, strip_products
@@ -33,10 +34,18 @@ class CSR(Layout):
     starts: np.ndarray
 
     @classmethod
-    def build(cls, weight: np.ndarray, **options: Any) -> Self:
+    @named_options
+    def build(cls, weight: np.ndarray) -> Self:
         rows, inputs = checked_weight(weight).shape
         values, columns, starts = block_arrays(weight, 1, 1)
         return cls(rows, inputs, values, narrow(columns, inputs), offsets(starts))
+
+    def check(self) -> None:
+        super().check()
+        count = self.values.size
+        check_array(self, "values", (count,), (np.float32,))
+        check_indices(self, "columns", count, self.inputs)
+        check_starts(self, "starts", self.rows, count)
 
     def dense(self) -> np.ndarray:
         shape = self.rows, self.inputs

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 
 from gossamer.kernels.slices import LANES, TILE, add_n_of_m, equal_start, same_row
-from gossamer.runtime.layout import LAYOUTS, Layout, checked_weight
+from gossamer.runtime.checks import check_array, refuse
+from gossamer.runtime.layout import LAYOUTS, Layout, checked_weight, named_options
 from gossamer.runtime.product import Product
 from gossamer.runtime.slice_products import slice_products
 
@@ -49,13 +50,10 @@ class PackedNofM(Layout):
     places: np.ndarray
 
     @classmethod
-    def build(cls, weight: np.ndarray, *, n: int | None = None, m: int = 4, **options: Any) -> Self:
+    @named_options
+    def build(cls, weight: np.ndarray, *, n: int | None = None, m: int = 4) -> Self:
         rows, inputs = checked_weight(weight).shape
-        if not 1 <= (n or 1) <= m <= TILE or inputs % m or inputs < TILE:
-            raise ValueError(
-                f"n = {n} of m = {m}: 1 <= n <= m <= {TILE} must hold, and the {inputs} inputs of "
-                f"the weight must be {TILE} or more, and a multiple of m."
-            )
+        _check_sides(inputs, 1 if n is None else n, m)
         tiles = np.zeros((rows + -rows % LANES, inputs // m, m), np.float32)
         tiles[:rows] = weight.reshape(rows, -1, m)
         there = tiles != 0
@@ -75,10 +73,17 @@ class PackedNofM(Layout):
         values = np.take_along_axis(tiles, places, 2)
         return cls(rows, inputs, n, m, *(_sliced(values), _packed(_sliced(places), _bits(m))))
 
+    def check(self) -> None:
+        super().check()
+        _check_sides(self.inputs, self.n, self.m)
+        count = -(-self.rows // LANES) * LANES * self.inputs // self.m * self.n
+        check_array(self, "values", (count,), (np.float32,))
+        check_array(self, "places", (count * _bits(self.m) // 8,), (np.uint8,))
+        if (most := int(self._unpacked().max(initial=0))) >= self.m:
+            refuse(self, "places", f"must be below m = {self.m}, got {most}")
+
     def dense(self) -> np.ndarray:
-        bits, tiles = _bits(self.m), self.inputs // self.m
-        shifts = np.arange(0, 8, bits, dtype=np.uint8)
-        places = (self.places[:, None] >> shifts & (1 << bits) - 1).astype(np.int64)
+        tiles, places = self.inputs // self.m, self._unpacked().astype(np.int64)
         weight = np.zeros((self.rows + -self.rows % LANES, tiles, self.m), np.float32)
         places, values = (
             a.reshape(-1, tiles, self.n, LANES).transpose(0, 3, 1, 2).reshape(-1, tiles, self.n)
@@ -99,6 +104,11 @@ class PackedNofM(Layout):
         weight = np.where(places < self.n, random.uniform(0.5, 1.0, places.shape), 0.0)
         return self.build(weight.reshape(rows, inputs).astype(np.float32), n=self.n, m=self.m)
 
+    def _unpacked(self) -> np.ndarray:
+        """(bytes, places in each)"""
+        bits = _bits(self.m)
+        return self.places[:, None] >> np.arange(0, 8, bits, dtype=np.uint8) & (1 << bits) - 1
+
     @cached_property
     def starts(self) -> np.ndarray:
         """What ``equal_start`` reads: steps of each slice."""
@@ -108,6 +118,14 @@ class PackedNofM(Layout):
     def order(self) -> np.ndarray:
         """Rows lie in their own order: nothing is read."""
         return self.starts
+
+
+def _check_sides(inputs: int, n: int, m: int) -> None:
+    if not 1 <= n <= m <= TILE or inputs % m or inputs < TILE:
+        raise ValueError(
+            f"n = {n} of m = {m}: 1 <= n <= m <= {TILE} must hold, and the {inputs} inputs of "
+            f"the weight must be {TILE} or more, and a multiple of m."
+        )
 
 
 def _bits(m: int) -> int:

@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from gossamer.runtime.checks import check_array, check_indices, refuse
 from gossamer.runtime.dense_products import dense_products
-from gossamer.runtime.layout import LAYOUTS, Layout, checked_weight
+from gossamer.runtime.layout import LAYOUTS, Layout, checked_weight, named_options
 from gossamer.runtime.product import Product, narrow
 from gossamer.solvers.threads import one_blas_thread
 
@@ -38,11 +39,22 @@ class Shrunk(Layout):
     kept_inputs: np.ndarray
 
     @classmethod
-    def build(cls, weight: np.ndarray, **options: Any) -> Self:
+    @named_options
+    def build(cls, weight: np.ndarray) -> Self:
         rows, inputs = checked_weight(weight).shape
         kept_rows, kept_inputs = (np.flatnonzero(weight.any(axis)) for axis in (1, 0))
         values = np.ascontiguousarray(weight[np.ix_(kept_rows, kept_inputs)])
         return cls(rows, inputs, values, narrow(kept_rows, rows), narrow(kept_inputs, inputs))
+
+    def check(self) -> None:
+        super().check()
+        sides = {"kept_rows": self.rows, "kept_inputs": self.inputs}
+        for name, side in sides.items():
+            kept = check_indices(self, name, getattr(self, name).size, side)
+            if (kept[1:] <= kept[:-1]).any():
+                refuse(self, name, "must rise from one to the next")
+        shape = self.kept_rows.size, self.kept_inputs.size
+        check_array(self, "values", shape, (np.float32,))
 
     def dense(self) -> np.ndarray:
         weight = np.zeros((self.rows, self.inputs), np.float32)

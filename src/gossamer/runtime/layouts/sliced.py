@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 
 from gossamer.kernels.slices import LANES
-from gossamer.runtime.layout import LAYOUTS, Layout, checked_weight
+from gossamer.runtime.checks import check_indices, check_orders, check_starts, check_values, refuse
+from gossamer.runtime.layout import LAYOUTS, Layout, checked_weight, named_options
 from gossamer.runtime.product import Product, narrow, offsets
 from gossamer.runtime.slice_products import slice_products
-from gossamer.runtime.stored_values import as_float32, rounded
+from gossamer.runtime.stored_values import as_float32, in_ones, in_units, rounded
 
 
 @LAYOUTS.register
@@ -28,7 +29,8 @@ class SlicedRows(Layout):
     ``window`` is 16 or 32; a weight has as many inputs or more. At 90 % zeros at random 57 or 67 %
     of what is stored are values. The wide window makes the layout smaller, which counts for large
     weights and one sample; with more samples the narrow one is faster. With
-    ``precision="bfloat16"`` values are rounded, which makes it smaller still.
+    ``precision="bfloat16"`` or ``"int8"`` values are rounded, which makes it smaller still: those
+    of int8 are whole multiples of ``scales``, one for each input.
 
     Examples
     --------
@@ -48,15 +50,16 @@ class SlicedRows(Layout):
     starts: np.ndarray
     order: np.ndarray
     precision: str = "float32"
+    scales: np.ndarray | None = None
 
     @classmethod
+    @named_options
     def build(
         cls,
         weight: np.ndarray,
         *,
         window: int = 16,
         precision: str = "float32",
-        **options: Any,
     ) -> Self:
         rows, inputs = checked_weight(weight).shape
         if window not in ALIGNED or inputs < window:
@@ -64,6 +67,7 @@ class SlicedRows(Layout):
                 f"window must be 16 or 32, and not wider than the weight, got {window} for "
                 f"{inputs} inputs: for narrower weights use CSR."
             )
+        weight, scales = in_units(weight, precision)
         counts = np.count_nonzero(weight, axis=1)
         order = np.argsort(-counts, kind="stable")
         columns = _columns(weight[order], int(counts.max(initial=0)))
@@ -83,7 +87,19 @@ class SlicedRows(Layout):
             offsets(starts),
             narrow(order, rows),
             precision,
+            scales,
         )
+
+    def check(self) -> None:
+        super().check()
+        if self.window not in ALIGNED or self.inputs < self.window:
+            refuse(self, "window", f"must be 16 or 32, and not wider than it, got {self.window}")
+        steps = self.bases.size
+        check_values(self, steps * LANES)
+        check_indices(self, "bases", steps, self.inputs - self.window + 1)
+        check_indices(self, "picks", steps * LANES, self.window, (np.uint8,))
+        check_starts(self, "starts", -(-self.rows // LANES), steps)
+        check_orders(self, "order", 1)
 
     def dense(self) -> np.ndarray:
         weight = np.zeros((self.rows, self.inputs), np.float32)
@@ -92,7 +108,7 @@ class SlicedRows(Layout):
         there = values != 0
         lanes = _lanes_of_steps(self.starts).ravel()[there]
         weight[self.order[lanes], columns[there]] = values[there]
-        return weight
+        return in_ones(weight, self.scales)
 
     def products(self) -> Sequence[Product]:
         return slice_products(WINDOW=self.window)
