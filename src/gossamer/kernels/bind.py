@@ -79,11 +79,11 @@ def _bind(kernel: FunctionType, formulas: tuple[tuple[str, Any], ...]) -> Callab
     for function in (kernel, *(formula for _, formula in functions), _compiled):
         _digest(function, digest, set())
     tag = digest.hexdigest()[:16]
-    # formulas may call each other: those without further needs first
-    for name, formula in sorted(
-        functions, key=lambda f: len(_names(f[1].__code__) & dict(functions).keys())
-    ):
-        bound[name] = _compiled(formula, bound, f"{name}_{tag}")
+    left = dict(functions)
+    while left:
+        # formulas may call each other: those first whose needs are met
+        name = min(left, key=lambda each: len(_names(left[each].__code__) & left.keys() - {each}))
+        bound[name] = _compiled(left.pop(name), bound, f"{name}_{tag}")
     copy = rebind(kernel, bound, _SCALAR_NUMPY)
     copy.__qualname__ = f"{kernel.__name__}_{tag}"
     return _compile(copy)

@@ -19,7 +19,7 @@ def skipping(weight, cuts, x, bias, low, high, y, inputs, rows, first, last, top
     ----------
     weight : flat (inputs, rows)
         A column of the layer's weight is contiguous: what is skipped is whole cache lines.
-    cuts : (inputs,)
+    cuts : (inputs,), or what else ``collect`` takes
         Zero where only inputs that are zero may be skipped. NaN is never skipped.
     x, y : flat (samples, inputs) and (samples, rows)
     bias : (rows,)
@@ -50,6 +50,18 @@ def collect(x, origin, cuts, inputs, rows, places, kept):
         value = x[origin + c]
         places[count] = c * rows
         kept[count] = value
+        count += not abs(value) <= cuts[c]
+    return count
+
+
+def collect_scaled(x, origin, limits, inputs, rows, places, kept):
+    """:func:`collect` for ``limits`` = cuts and scales: the values that are kept are scaled."""
+    cuts, scales = limits
+    count = 0
+    for c in range(inputs):
+        value = x[origin + c]
+        places[count] = c * rows
+        kept[count] = value * scales[c]
         count += not abs(value) <= cuts[c]
     return count
 

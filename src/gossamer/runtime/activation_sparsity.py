@@ -90,8 +90,8 @@ def sparsify_activations(
     rule : {"threshold", "top_k"}, default "threshold"
         One threshold a layer, the quantile of the scores in the examples, which is compared within
         the product; or the best inputs of each sample, which must be sorted out first.
-    precision : {"float32", "bfloat16"}, default "float32"
-        Of the weights: those rounded to bfloat16 are half as much to read.
+    precision : {"float32", "bfloat16", "int8"}, default "float32"
+        Of the weights: those rounded to bfloat16 or int8 are half or a quarter as much to read.
     threads : int, optional
         As of :class:`LayoutModule`.
 

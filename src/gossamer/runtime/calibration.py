@@ -176,7 +176,7 @@ def _shortest(runs: Sequence[Callable[[], Any]], clock: Callable[[], float]) -> 
 def _own_digest() -> str:
     """A hash of what says how much work there is, and how it is measured."""
     folder = Path(__file__).parent
-    names = "calibration.py", "product.py", "strip_products.py"
+    names = "calibration.py", "product.py", "slice_products.py", "strip_products.py"
     return hashlib.sha256(b"".join((folder / name).read_bytes() for name in names)).hexdigest()[:16]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from gossamer.kernels import bind, sharing
+from gossamer.kernels import bind, scaling, sharing
 
 
 def compiled(
@@ -24,23 +24,32 @@ def compiled(
         Constants.
     **bound
         Formulas and sizes: see :func:`gossamer.kernels.bind`.
+
+    Where the layout has ``scales``, the inputs are multiplied by these first.
     """
 
     @cache
-    def alone() -> Callable:
-        return bind(kernel, **bound)
+    def alone(scaled: bool) -> Callable:
+        return bind(scaling.scaled, product=kernel, **bound) if scaled else bind(kernel, **bound)
 
     @cache
-    def shared() -> Callable:
-        return bind(sharing.together, piece=kernel, **bound)
+    def shared(scaled: bool) -> Callable:
+        pieces = {"piece": scaling.scaled, "product": kernel} if scaled else {"piece": kernel}
+        return bind(sharing.together, **pieces, **bound)
 
-    def run(layout: Any, x, bias, low, high, y, first, last, top, bottom) -> None:  # type: ignore[no-untyped-def]
+    def given(layout: Any, *flat: Any) -> tuple[Any, ...]:
         sides = layout.inputs, layout.rows, *after
-        alone()(*stored(layout), x, bias, low, high, y, *sides, first, last, top, bottom)
+        if layout.scales is None:
+            return *stored(layout), *flat, *sides
+        return layout.scales, stored(layout), *flat, sides
+
+    def run(layout: Any, x, bias, low, high, y, *part) -> None:  # type: ignore[no-untyped-def]
+        kernel = alone(layout.scales is not None)
+        kernel(*given(layout, x, bias, low, high, y), *part)
 
     def together(parallel: int, parts, layout: Any, x, bias, low, high, y) -> None:  # type: ignore[no-untyped-def]
-        sides = layout.inputs, layout.rows, *after
-        if shared()(parallel, parts, *stored(layout), x, bias, low, high, y, *sides):
+        kernel = shared(layout.scales is not None)
+        if kernel(parallel, parts, *given(layout, x, bias, low, high, y)):
             raise MemoryError("no memory left for the panels of a product.")
 
     return run, together

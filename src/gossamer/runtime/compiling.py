@@ -24,7 +24,7 @@ from gossamer.runtime.racing import race
 from gossamer.runtime.swapping import put_in
 
 # By which share of the largest output the outputs may differ: rounding, for weights as they are.
-TOLERANCES = {"float32": 1e-4, "bfloat16": 0.05}
+TOLERANCES = {"float32": 1e-4, "bfloat16": 0.05, "int8": 0.05}
 _SECONDS = 0.5  # to measure a whole model
 
 
@@ -58,16 +58,17 @@ def compile(
     objective : {"latency", "memory"}
         ``"memory"`` takes the fewest bytes in place of the shortest time, among what costs at most
         1 % of the model's time more than the layer itself.
-    values : {"float32", "bfloat16"}
-        The least precise type in which weights may be stored; sums are float32 always. With
-        ``"bfloat16"`` layers without zeros can gain too.
+    values : {"float32", "bfloat16", "int8"}
+        The least precise type in which weights may be stored, where that is faster or smaller; sums
+        are float32 always. int8 values have a scale for each input. With rounded values layers
+        without zeros can gain too.
     threads : int, optional
         How many may share a layer's work; by default as many as ``torch.get_num_threads()`` says at
         the time of the call.
     tolerance : float, optional
         Largest difference of a layer's output, and of the model's, as a share of its largest
         number. Rounding of other orders of summation is below the default of 1e-4; 0.05 with
-        bfloat16.
+        values that are rounded.
     progress : function of a text, optional
         Called with each layer's name before it is measured: ``print``.
 

@@ -36,7 +36,9 @@ ROUNDED, ROUNDED_ON_REQUEST = {"bfloat16"}, {"blocks", "sliced"}
 
 
 def shortlist(weight: np.ndarray, samples: int, options: Options) -> list[Layout]:
-    """At most ``LENGTH`` layouts that hold the weight, the most promising first.
+    """The ``LENGTH`` most promising layouts that hold the weight, the best one first.
+
+    The best of each precision is among them, as less precise ones may be beyond the tolerance.
 
     Parameters
     ----------
@@ -55,8 +57,12 @@ def shortlist(weight: np.ndarray, samples: int, options: Options) -> list[Layout
     """
     found = list(_fitting(np.ascontiguousarray(weight), options.precisions))
     if options.objective == "memory":
-        return sorted(found, key=lambda layout: layout.nbytes)[:LENGTH]
-    return sorted(found, key=lambda layout: remembered_plan(layout, samples)[0])[:LENGTH]
+        found.sort(key=lambda layout: layout.nbytes)
+    else:
+        found.sort(key=lambda layout: remembered_plan(layout, samples)[0])
+    precisions = [_precision(layout) for layout in found]
+    best = [precisions.index(precision) for precision in set(precisions)]
+    return [layout for place, layout in enumerate(found) if place < LENGTH or place in best]
 
 
 def _fitting(weight: np.ndarray, precisions: Sequence[str]) -> Iterator[Layout]:
@@ -82,6 +88,10 @@ def _variants(kind: type[Layout], precisions: Sequence[str]) -> Iterator[Mapping
         yield variant
         for precision in rounded:
             yield {**variant, "precision": precision}
+
+
+def _precision(layout: Layout) -> str:
+    return "bfloat16" if layout.name in ROUNDED else getattr(layout, "precision", "float32")
 
 
 def _stored(weight: np.ndarray, height: int, width: int) -> int:

@@ -60,6 +60,7 @@ class SkippingLinear(RuntimeLinear):
 
     values: Tensor
     cuts: Tensor
+    scales: Tensor
 
     def __init__(
         self,
@@ -100,7 +101,9 @@ class SkippingLinear(RuntimeLinear):
         if self.cutting:
             x = x.masked_fill(x.abs() <= self.cuts, 0.0)
         values = self.values
-        if values.dtype != torch.float32:
+        if values.dtype == torch.int8:
+            x, values = x * self.scales, values.float()
+        elif values.dtype != torch.float32:
             values = values.view(torch.bfloat16).float()
         y = F.linear(x, values.view(self.in_features, self.out_features).T, self.bias)
         return y if self.bounds == BOUNDLESS else y.clamp(self.low, self.high)

@@ -8,7 +8,7 @@ from typing import Any
 
 from gossamer.kernels import gathers, slices, strips
 from gossamer.runtime.compiled import compiled
-from gossamer.runtime.product import Product, reads
+from gossamer.runtime.product import Product, reads, scaling
 from gossamer.runtime.strip_products import stored
 
 
@@ -41,6 +41,7 @@ def _slice_product(count: int, formulas: dict[str, Callable], sizes: dict[str, i
             "fused": blocks * count,
             **reads("block", blocks, 4 * layout.inputs * count),
             "row": layout.rows * count * steps,
+            **scaling(layout, count * steps),
             **reads("line", layout.nbytes / 64 * steps, layout.nbytes),
         }
 

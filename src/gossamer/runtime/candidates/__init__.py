@@ -21,8 +21,10 @@ from typing import Any
 
 from torch import nn
 
+from gossamer.runtime.stored_values import PRECISIONS
+
 OBJECTIVES = ("latency", "memory")
-VALUES = ("float32", "bfloat16")
+VALUES = tuple(PRECISIONS)
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Options:
     ----------
     objective : one of OBJECTIVES
     values : one of VALUES
-        The least precise type that weights may be stored in.
+        The least precise type that weights may be stored in: all before it may be used too.
     threads : int, optional
         For the runtime modules; None leaves it to torch at each call.
     """
@@ -41,6 +43,11 @@ class Options:
     objective: str = "latency"
     values: str = "float32"
     threads: int | None = None
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """The types that weights may be stored in, float32 first."""
+        return VALUES[: VALUES.index(self.values) + 1]
 
 
 Candidates = Callable[[Any, tuple[Any, ...], Options], Iterator[nn.Module]]

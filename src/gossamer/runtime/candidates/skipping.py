@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -23,6 +24,6 @@ def skipping(module: nn.Linear, inputs: tuple[Any, ...], options: Options) -> It
     x = inputs[0]
     dense = module.weight.dtype == torch.float32 and module.weight.device.type == "cpu"
     if dense and x.numel() and _LEAST_ZEROS <= 1 - int(x.count_nonzero()) / x.numel() < 1:
-        precisions = ("float32",) if options.values == "float32" else ("float32", "bfloat16")
-        for precision in precisions:
-            yield SkippingLinear.of(module, precision=precision, threads=options.threads)
+        for precision in options.precisions:
+            with suppress(ValueError):  # NaN and infinity are no int8
+                yield SkippingLinear.of(module, precision=precision, threads=options.threads)
