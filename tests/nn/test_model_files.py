@@ -14,11 +14,13 @@ import torch
 from shrinkable import ZOO, convolutions, damage, inverted_residuals, perceptron
 from torch import Tensor, nn
 
+import gossamer as gs
 from gossamer.core import ModelFileError
-from gossamer.nn.architecture import describe_architecture, known_classes, path_of
+from gossamer.nn.architecture import describe_architecture, known_classes, own_class, path_of
 from gossamer.nn.fewer_heads import FewerHeadsAttention
 from gossamer.nn.model_files import load_model, save_model
 from gossamer.nn.models import LeNet5, MobileNetV2
+from gossamer.nn.position_masks import MaskedConv2d
 from gossamer.nn.shrinking import shrink
 
 safetensors = pytest.importorskip("safetensors")
@@ -41,8 +43,8 @@ def test_a_smaller_model_comes_back(name: str, tmp_path: Path) -> None:
     damage(model, 0.6)
     small = shrink(model, inputs)
     save_model(small, tmp_path / "small.safetensors")
-    standard = known_classes()
-    own = {type(module) for module in small.modules()} - set(standard.values())
+    kinds = {type(module) for module in small.modules()} - set(known_classes().values())
+    own = {kind for kind in kinds if own_class(path_of(kind)) is None}
     again = load_model(tmp_path / "small.safetensors", trust=own)
     assert same(outputs(small, inputs), outputs(again, inputs))
     assert type(again) is type(small)
@@ -212,6 +214,40 @@ def _saved(folder: Path) -> Path:
 
 
 def test_the_library_s_own_modules_are_known() -> None:
-    known = known_classes()
-    for kind in (LeNet5, MobileNetV2, FewerHeadsAttention, nn.Linear, nn.LSTM):
-        assert known[path_of(kind)] is kind
+    assert {nn.Linear, nn.LSTM} <= {*known_classes().values()}
+    for kind in (LeNet5, MobileNetV2, FewerHeadsAttention, MaskedConv2d):
+        assert own_class(path_of(kind)) is kind
+
+
+def test_every_module_of_the_library_is_trusted_by_itself() -> None:
+    for name in ("SparseLinear", "RuntimeLinear", "RuntimeConv2d", "SkippingLinear", "SpotConv2d"):
+        kind = getattr(gs.runtime, name)
+        assert own_class(path_of(kind)) is kind
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "os.path",
+        "torch.nn.Linear",
+        "gossamer.nn",
+        "gossamer.nn.nothing.Linear",
+        "gossamer.nn.shrinking.nn",  # imported there
+        "gossamer.nn.fewer_heads.nn.MultiheadAttention",
+        "gossamer.nn.model_files.load_model",  # no module
+        "gossamer.nn..models.LeNet5",
+        "gossamer.nn.models.LeNet5",  # not where it lives
+        "gossamer.nn.../../evil.Net",
+        "gossamer.cli.__main__.Net",
+        "",
+    ],
+)
+def test_nothing_else_is(path: str) -> None:
+    assert own_class(path) is None
+
+
+def test_a_sparsely_trained_model_needs_no_trust(tmp_path: Path) -> None:
+    model = nn.Sequential(gs.runtime.SparseLinear(20, 8, keep=0.3), nn.ReLU())
+    save_model(model, tmp_path / "model.safetensors")
+    x = torch.randn(3, 20)
+    assert torch.equal(load_model(tmp_path / "model.safetensors")(x), model(x))

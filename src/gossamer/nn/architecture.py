@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import inspect
 import math
-import pkgutil
 from collections.abc import Iterable, Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -21,9 +20,8 @@ Record = dict[str, Any]
 # What every module has, and what recurrent layers make of their parameters.
 _OWN = {*vars(nn.Module()), "_flat_weights", "_flat_weight_refs"} - {"training"}
 
-# Where the classes of compiled models are: a higher room, and seconds to import the first time.
-COMPILED = "gossamer.runtime."
-_COMPILED = (f"{COMPILED}candidates", f"{COMPILED}training_linear")
+# Whose modules are the library's own: known without being trusted, imported where a file has them.
+_ROOMS = ("gossamer.nn.", "gossamer.runtime.")
 
 # Functions that torch's own modules keep as attributes.
 _FUNCTIONS = {name: getattr(F, name) for name in ("relu", "gelu", "silu", "elu", "tanh", "sigmoid")}
@@ -35,36 +33,38 @@ def path_of(kind: type) -> str:
 
 
 def known_classes(trust: Iterable[type[nn.Module]] = ()) -> dict[str, type[nn.Module]]:
-    """The modules of torch and of this room, and those that the caller trusts, by their path."""
-    modules = [nn, nn.modules.linear, import_module("gossamer.nn.fewer_heads")]
-    found = _classes_in([*modules, *_modules_of("gossamer.nn.models")])
+    """The modules of torch, and those that the caller trusts, by their path."""
+    found = {
+        path_of(kind): kind
+        for module in (nn, nn.modules.linear)
+        for kind in vars(module).values()
+        if _is_module(kind)
+    }
     for kind in trust:
-        if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):
+        if not _is_module(kind):
             raise TypeError(f"trust must be classes of modules, got {kind!r}.")
         found[path_of(kind)] = kind
     return found
 
 
-def compiled_classes() -> dict[str, type[nn.Module]]:
-    """The modules of compiled and of sparsely trained models, by their path."""
-    return _classes_in([module for room in _COMPILED for module in _modules_of(room)])
+def own_class(path: str) -> type[nn.Module] | None:
+    """The module of this library that lives at a path, if there is one: no other code is imported.
+
+    >>> own_class("gossamer.nn.models.lenet.LeNet5"), own_class("os.path")
+    (<class 'gossamer.nn.models.lenet.LeNet5'>, None)
+    """
+    home, _, name = path.rpartition(".")
+    if not home.startswith(_ROOMS) or not all(map(str.isidentifier, path.split("."))):
+        return None
+    try:
+        kind = getattr(import_module(home), name, None)
+    except ModuleNotFoundError:
+        return None
+    return kind if _is_module(kind) and path_of(kind) == path else None
 
 
-def _modules_of(name: str) -> list[Any]:
-    """A module, or those of a package."""
-    found = import_module(name)
-    if not hasattr(found, "__path__"):
-        return [found]
-    return [import_module(i.name) for i in pkgutil.iter_modules(found.__path__, f"{name}.")]
-
-
-def _classes_in(modules: Iterable[Any]) -> dict[str, type[nn.Module]]:
-    return {
-        path_of(kind): kind
-        for module in modules
-        for kind in vars(module).values()
-        if inspect.isclass(kind) and issubclass(kind, nn.Module)
-    }
+def _is_module(kind: Any) -> TypeGuard[type[nn.Module]]:
+    return inspect.isclass(kind) and issubclass(kind, nn.Module)
 
 
 def tensors_of(model: nn.Module) -> dict[str, Tensor]:
@@ -174,12 +174,12 @@ def _decoded(value: Any) -> Any:
 def build(
     record: Record, tensors: Mapping[str, Tensor], classes: Mapping[str, type[nn.Module]]
 ) -> nn.Module:
-    """The model of a record. Nothing but methods of `classes` is ever called, no constructor.
+    """The model of a record. Of `classes` and the library's own, no constructor is ever called.
 
     Parameters
     ----------
     tensors : by the name that the record gives them
-    classes : what may be built, by path
+    classes : what may be built beside the library's own modules, by path
     """
     built: dict[str, nn.Module] = {}
     parameters: dict[str, nn.Parameter] = {}
@@ -187,7 +187,7 @@ def build(
     def make(record: Record | None, path: str) -> nn.Module | None:
         if record is None or "same_as" in record:
             return None if record is None else built[record["same_as"]]
-        kind = classes.get(record["class"])
+        kind = classes.get(record["class"]) or own_class(record["class"])
         if kind is None:
             raise ModelFileError(
                 f"{path or 'The model'} is a {record['class']}, whose code the file does not hold: "

@@ -10,14 +10,7 @@ from typing import Any
 from torch import nn
 
 from gossamer.core import ModelFileError
-from gossamer.nn.architecture import (
-    COMPILED,
-    build,
-    compiled_classes,
-    describe_architecture,
-    known_classes,
-    tensors_of,
-)
+from gossamer.nn.architecture import build, describe_architecture, known_classes, tensors_of
 
 FORMAT = "gossamer-model-1"
 
@@ -69,7 +62,7 @@ def load_model(
     """The model that :func:`save_model` has saved.
 
     Modules of torch and of this library need no further code. The file is data: nothing in it is
-    run, and no class is imported because it says so.
+    run, and of what it names only this library's own modules are imported.
 
     Parameters
     ----------
@@ -103,8 +96,6 @@ def load_model(
             f"{str(path)!r} has no architecture of format {FORMAT!r} in its header: save it by "
             "gs.nn.save_model, or load its tensors into a model that you make."
         )
-    if COMPILED in header.get("architecture", ""):
-        classes = compiled_classes() | classes
     try:
         return build(json.loads(header["architecture"]), tensors, classes)
     except (KeyError, AttributeError, TypeError, json.JSONDecodeError) as error:
