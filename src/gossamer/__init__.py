@@ -8,8 +8,73 @@ certificate of how far from optimal it can be.
 L1(strength=0.1)
 """
 
-from gossamer._lazy import install
+from gossamer._lazy import lazy
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, __all__ = install(__name__)
+_ROOMS = (
+    "losses",
+    "penalties",
+    "structures",
+    "solvers",
+    "linear",
+    "nn",
+    "runtime",
+    "report",
+    "testing",
+)
+
+_HOMES = {
+    "core": ("Problem", "Result", "Certificate", "ConvergenceWarning", "UnsupportedProblem"),
+    "structures": (
+        "Blocks",
+        "Channels",
+        "Elements",
+        "FanIn",
+        "Groups",
+        "Heads",
+        "Layers",
+        "NofM",
+        "Rows",
+        "Spectrum",
+    ),
+    "penalties": (
+        "L1",
+        "ElasticNet",
+        "Lq",
+        "Gates",
+        "Overlaps",
+        "MCP",
+        "SCAD",
+        "LogSum",
+        "GroupEnvelope",
+    ),
+    "linear": (
+        "Lasso",
+        "LassoCV",
+        "ElasticNetCV",
+        "GroupLasso",
+        "GroupLassoCV",
+        "SparseGroupLasso",
+        "SparseGroupLassoCV",
+        "MultiTaskLasso",
+        "MultiTaskLassoCV",
+        "MCPRegressor",
+        "MCPRegressorCV",
+        "SCADRegressor",
+        "SCADRegressorCV",
+        "SparseLogistic",
+        "SparseLogisticCV",
+        "SparsePoisson",
+        "SparsePoissonCV",
+        "SparseModel",
+        "SparseModelCV",
+        "TableEncoder",
+        "save",
+        "load",
+    ),
+    "runtime": ("compile",),
+}
+
+__getattr__, __dir__, __all__ = lazy(__name__, _HOMES, _ROOMS)
+__all__ += ["__version__"]

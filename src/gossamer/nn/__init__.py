@@ -1,7 +1,6 @@
 """Sparse training of PyTorch modules."""
 
-from importlib import import_module
-from typing import Any
+from gossamer._lazy import lazy
 
 # Each name is imported at its first use: the parts are many, and a user needs few at a time.
 _HOMES = {
@@ -63,19 +62,7 @@ _HOMES = {
     "pruning.training": ("SparseTraining",),
 }
 
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
 # Rooms of pieces that are named by their class, such as gs.nn.criteria.Magnitude().
 _PIECES = ("allocations", "criteria", "growth", "models", "pruning_schedules")
-__all__ = sorted([*_HOME, *_PIECES])
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    if name in __all__:
-        return import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy(__name__, _HOMES, _PIECES)

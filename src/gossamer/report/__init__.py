@@ -4,8 +4,7 @@ Everything is drawn from plain arrays, so that a plot can be made of any path or
 The drawing libraries load on the first use of a name, never on import.
 """
 
-from importlib import import_module
-from typing import Any
+from gossamer._lazy import lazy
 
 # Not lazy, because its module has the same name and would shadow it; it imports nothing heavy.
 from gossamer.report.progress import progress
@@ -31,16 +30,6 @@ _HOMES = {
         "plot_tradeoff",
     ),
 }
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = ["progress", *sorted(_HOME)]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy(__name__, _HOMES)
+__all__ += ["progress"]

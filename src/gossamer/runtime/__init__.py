@@ -1,7 +1,6 @@
 """Runtime: sparse models that run fast on the machine they are on."""
 
-from importlib import import_module
-from typing import Any
+from gossamer._lazy import lazy
 
 _HOMES = {
     "calibrating": ("calibrate",),
@@ -48,15 +47,5 @@ _HOMES = {
         "unpack_two_of_four",
     ),
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
-__all__ = sorted(_HOME)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy(__name__, _HOMES)
