@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from gossamer.nn.comparison import compare
-from gossamer.nn.flops import count_macs
+from gossamer.nn.flops import count_macs, uses
 from gossamer.nn.layer_table import summary
 from gossamer.nn.memory import parameter_bytes, peak_activation_bytes
 from gossamer.nn.models import LeNet5, MobileNetV2
@@ -50,6 +50,17 @@ def test_attention_counts_its_products() -> None:
     attention = nn.MultiheadAttention(16, 4, batch_first=True).eval()
     x = torch.zeros(2, 5, 16)
     assert sum(count_macs(attention, (x, x, x)).values()) == 2 * 5 * (4 * 16**2 + 2 * 5 * 16)
+
+
+def test_a_module_may_say_what_it_multiplies() -> None:
+    class Said(nn.Linear):
+        def own_macs(self, output: torch.Tensor) -> int:
+            return 3 * len(output)
+
+    said = Said(4, 4)
+    model = nn.Sequential(said, nn.ReLU(), said, nn.Linear(4, 5))
+    assert count_macs(model, torch.zeros(2, 4)) == {"0": 2 * 2 * 3, "3": 2 * 20}
+    assert uses(model, torch.zeros(2, 4))["0.weight"] == 12 / 16
 
 
 def test_a_layer_that_is_used_twice_works_twice() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -25,7 +27,9 @@ def count_macs(model: nn.Module, example_inputs: Tensor | Sequence[Any]) -> dict
 
     Matrix products, convolutions and attention count; what works entry by entry, such as
     activations, normalisation and pooling, does not, nor do recurrent layers. A FLOP count in the
-    papers' sense is twice this. A module that is called twice counts twice.
+    papers' sense is twice this. A module that is called twice counts twice. Sparse layers, compiled
+    or trained, count what they store: a module that multiplies by other means than torch's has a
+    method ``own_macs(output)``, which says what the call that gave ``output`` took.
 
     Parameters
     ----------
@@ -50,7 +54,7 @@ def count_macs(model: nn.Module, example_inputs: Tensor | Sequence[Any]) -> dict
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # its one fused operator is not counted
     try:
-        with evaluating(model), torch.no_grad(), counter:
+        with evaluating(model), torch.no_grad(), _said_by_modules(model) as said, counter:
             model(*inputs)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
@@ -63,7 +67,34 @@ def count_macs(model: nn.Module, example_inputs: Tensor | Sequence[Any]) -> dict
     for name, total in totals.items():
         if name:
             own[_caller(name, totals)] -= total
-    return {name: macs for name, macs in own.items() if macs}
+    return {name: macs for name, macs in (own | said).items() if macs}
+
+
+@contextmanager
+def _said_by_modules(model: nn.Module) -> Iterator[Counter[str]]:
+    """The operations of the modules that say it themselves, by name."""
+    said: Counter[str] = Counter()
+
+    def note(name: str) -> Any:
+        def hook(module: Any, inputs: Any, output: Tensor) -> None:
+            said[name] += module.own_macs(output)
+
+        return hook
+
+    handles = [
+        module.register_forward_hook(note(name))
+        for name, module in model.named_modules()
+        if _says_macs(module)
+    ]
+    try:
+        yield said
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _says_macs(module: nn.Module) -> bool:
+    return callable(getattr(module, "own_macs", None))
 
 
 def _caller(name: str, called: Mapping[str, int]) -> str:
@@ -109,6 +140,8 @@ def _multiplied(module: nn.Module) -> list[str]:
     if isinstance(module, nn.MultiheadAttention):
         inputs = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
         return [*inputs, "out_proj.weight"]
+    if _says_macs(module):
+        return [name for name, _ in module.named_parameters(recurse=False) if name != "bias"]
     if _weight(module, "weight"):
         return ["weight"]
     return [name for name, own in module.named_parameters(recurse=False) if own.dim() > 1]

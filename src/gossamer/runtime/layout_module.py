@@ -121,6 +121,11 @@ class LayoutModule(nn.Module):
         """The weight (rows, inputs), float32, with its zeros."""
         return torch.from_numpy(self.layout.dense())
 
+    def own_macs(self, output: Tensor) -> int:
+        """Multiply-accumulate operations of the call that gave ``output``: all stored values."""
+        layout = self.layout
+        return layout.arrays()["values"].size * (output.numel() // max(layout.rows, 1))
+
     def allowed_threads(self) -> int:
         """How many threads may share a product now."""
         return self.threads or torch.get_num_threads()

@@ -87,6 +87,10 @@ class SpotConv2d(MaskedConv2d):
                 share(of_image, 0, len(starts), step, len(bias), lanes * across, threads)
         return y[..., : self.out_channels].permute(0, 3, 1, 2)
 
+    def own_macs(self, output: Tensor) -> int:
+        """Multiply-accumulate operations of the call that gave ``output``, at what is kept."""
+        return self.weight.numel() * int(self.positions.sum()) * len(output)
+
     def to_dense(self) -> MaskedConv2d:
         """The module of torch's own operations that gives the same."""
         made = MaskedConv2d.__new__(MaskedConv2d)

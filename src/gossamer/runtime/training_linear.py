@@ -258,6 +258,10 @@ class SparseLinear(nn.Module):
                 blocks[places] = left
         self.columns.copy_(torch.from_numpy(pattern.columns))
 
+    def own_macs(self, output: Tensor) -> int:
+        """Multiply-accumulate operations of the call that gave ``output``."""
+        return self.values.numel() * (output.numel() // max(self.out_features, 1))
+
     @property
     def layout(self) -> Layout:
         """The layout, on the memory of the tensors."""
