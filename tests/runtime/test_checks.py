@@ -255,8 +255,6 @@ def rewrite(
 
 PAIR = {"tuple": [1, 1]}
 LIES = [
-    ("csr", {"out_features": 320}),
-    ("csr", {"in_features": 3}),
     ("csr", {"layout_name": "Dense"}),
     ("csr", {"layout_name": "Nothing"}),
     ("csr", {"layout_numbers": {"dict": {"rows": 320, "inputs": 36}}}),

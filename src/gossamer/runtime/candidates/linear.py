@@ -11,10 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gossamer.runtime.candidates import Options, candidates_for
-from gossamer.runtime.layout import Layout
 from gossamer.runtime.layout_module import LayoutModule
 from gossamer.runtime.planning import run_plan
-from gossamer.runtime.product import BOUNDLESS, Bounds
+from gossamer.runtime.product import BOUNDLESS
 from gossamer.runtime.shortlist import shortlist
 
 
@@ -37,23 +36,15 @@ class RuntimeLinear(LayoutModule):
     True
     """
 
-    def __init__(
-        self,
-        layout: Layout,
-        bias: Tensor | None = None,
-        bounds: Bounds = BOUNDLESS,
-        threads: int | None = None,
-    ) -> None:
-        super().__init__(layout, bias, bounds, threads)
-        self.in_features, self.out_features = layout.inputs, layout.rows
+    @property
+    def in_features(self) -> int:
+        """Of the input's last axis."""
+        return int(self.layout_numbers["inputs"])
 
-    def check_sizes(self, layout: Layout) -> None:
-        if (self.in_features, self.out_features) != (layout.inputs, layout.rows):
-            raise ValueError(
-                f"in_features = {self.in_features} and out_features = {self.out_features} must be "
-                f"those of the weight, {layout.inputs} and {layout.rows}: load files as they were "
-                "saved."
-            )
+    @property
+    def out_features(self) -> int:
+        """Of the output's last axis."""
+        return int(self.layout_numbers["rows"])
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., in_features), float32, to y (..., out_features).
@@ -68,16 +59,13 @@ class RuntimeLinear(LayoutModule):
             x = self.admitted(x)
         array = x.numpy()
         *leading, inputs = array.shape
-        if inputs != self.in_features:
-            raise ValueError(
-                f"x must have shape (..., {self.in_features}), got {tuple(array.shape)}."
-            )
-        y = np.empty((*leading, self.out_features), np.float32)
+        layout, bias, bounds = self.views()
+        if inputs != layout.inputs:
+            raise ValueError(f"x must have shape (..., {layout.inputs}), got {tuple(array.shape)}.")
+        y = np.empty((*leading, layout.rows), np.float32)
         if y.size:
-            layout, bias, bounds = self.views()
-            samples = y.size // self.out_features
             flat = array.reshape(-1), bias, bounds, y.reshape(-1)
-            run_plan(layout, *flat, samples, self.allowed_threads())
+            run_plan(layout, *flat, y.size // layout.rows, self.allowed_threads())
         return torch.from_numpy(y)
 
     def dense(self, x: Tensor) -> Tensor:
