@@ -14,7 +14,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.records import read
 from benchmarks.runtime import __main__ as command
-from benchmarks.runtime import engines, models, networks, roofline, runner, table, turns
+from benchmarks.runtime import (
+    engines,
+    models,
+    networks,
+    precisions,
+    roofline,
+    runner,
+    table,
+    turns,
+)
 from benchmarks.runtime.contestants import COMPILED, DENSE, contestants
 from benchmarks.runtime.problems import PATTERNS, Case
 
@@ -128,6 +137,14 @@ def test_a_part_keeps_what_it_printed(tmp_path: Path, monkeypatch: pytest.Monkey
         assert text.startswith("## Whole models")
         assert text.count("usage: python -m benchmarks.runtime.models") == 2
         monkeypatch.setitem(command.PARTS, "models", ("Whole models", (("--unknown",),)))
+
+
+def test_precisions_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    precisions.main(["--side", "64", "--batch", "1", "3", "--budget", "0.001"])
+    found = capsys.readouterr().out.splitlines()
+    assert len(found) == 2 + 2 * len(precisions.KINDS)
+    assert all(line.count("|") == 1 + len(precisions.HEAD) for line in found)
+    assert all("0.00 % / 0." in line for line in found[2:])
 
 
 def record(batch: int, **seconds: float) -> dict:
