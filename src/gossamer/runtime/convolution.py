@@ -143,8 +143,8 @@ class RuntimeConv2d(LayoutModule):
         """The same by torch's convolution, which torch differentiates."""
         mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
         sizes = self.stride, 0, self.dilation, self.groups
-        y = F.conv2d(F.pad(x, self._margins(), mode), self.dense_weight(), self.bias, *sizes)
-        return y if self.bounds == BOUNDLESS else y.clamp(self.low, self.high)
+        padded = F.pad(x, self._margins(), mode)
+        return self.clipped(F.conv2d(padded, self.dense_weight(), self.bias, *sizes))
 
     def dense_weight(self) -> Tensor:
         """The weight (out_channels, in_channels / groups, kernel rows, kernel columns)."""
@@ -157,9 +157,7 @@ class RuntimeConv2d(LayoutModule):
             conv.weight.copy_(self.dense_weight().reshape(conv.weight.shape))
             if conv.bias is not None and self.bias is not None:
                 conv.bias.copy_(self.bias)
-        if self.bounds == BOUNDLESS:
-            return conv.eval()
-        return nn.Sequential(conv, nn.Hardtanh(self.low, self.high)).eval()
+        return self.with_clipping(conv)
 
     def check_sizes(self, layout: Layout) -> None:
         entries = self.in_channels * self.kernel_size[0] * self.kernel_size[1]

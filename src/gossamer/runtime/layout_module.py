@@ -121,6 +121,16 @@ class LayoutModule(nn.Module):
         """The weight (rows, inputs), float32, with its zeros."""
         return torch.from_numpy(self.layout.dense())
 
+    def clipped(self, y: Tensor) -> Tensor:
+        """What torch computed with the dense weight, within the bounds."""
+        return y if self.bounds == BOUNDLESS else y.clamp(self.low, self.high)
+
+    def with_clipping(self, dense: nn.Module) -> nn.Module:
+        """A module with the dense weight, and one for the bounds after it."""
+        if self.bounds == BOUNDLESS:
+            return dense.eval()
+        return nn.Sequential(dense, nn.Hardtanh(self.low, self.high)).eval()
+
     def own_macs(self, output: Tensor) -> int:
         """Multiply-accumulate operations of the call that gave ``output``: all stored values."""
         layout = self.layout

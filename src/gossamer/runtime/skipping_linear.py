@@ -105,8 +105,8 @@ class SkippingLinear(RuntimeLinear):
             x, values = x * self.scales, values.float()
         elif values.dtype != torch.float32:
             values = values.view(torch.bfloat16).float()
-        y = F.linear(x, values.view(self.in_features, self.out_features).T, self.bias)
-        return y if self.bounds == BOUNDLESS else y.clamp(self.low, self.high)
+        weight = values.view(self.in_features, self.out_features).T
+        return self.clipped(F.linear(x, weight, self.bias))
 
     def to_dense(self) -> nn.Module:
         """Dense modules that give the same, for other devices and formats."""

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from gossamer.runtime.candidates import Options, candidates_for
 from gossamer.runtime.layout_module import LayoutModule
 from gossamer.runtime.planning import run_plan
-from gossamer.runtime.product import BOUNDLESS
 from gossamer.runtime.shortlist import shortlist
 
 
@@ -70,8 +69,7 @@ class RuntimeLinear(LayoutModule):
 
     def dense(self, x: Tensor) -> Tensor:
         """The same by a dense product, which torch differentiates."""
-        y = F.linear(x, self.dense_weight(), self.bias)
-        return y if self.bounds == BOUNDLESS else y.clamp(self.low, self.high)
+        return self.clipped(F.linear(x, self.dense_weight(), self.bias))
 
     def to_dense(self) -> nn.Module:
         """Dense modules that give the same, for other devices and formats."""
@@ -80,9 +78,7 @@ class RuntimeLinear(LayoutModule):
             linear.weight.copy_(self.dense_weight())
             if self.bias is not None:
                 linear.bias.copy_(self.bias)
-        if self.bounds == BOUNDLESS:
-            return linear.eval()
-        return nn.Sequential(linear, nn.Hardtanh(self.low, self.high)).eval()
+        return self.with_clipping(linear)
 
 
 @candidates_for(nn.Linear)
