@@ -21,6 +21,7 @@ from gossamer.runtime.candidates import Options
 from gossamer.runtime.convolution import RuntimeConv2d
 from gossamer.runtime.shortlist import shortlist
 from gossamer.runtime.stored_values import in_units
+from gossamer.runtime.threads import run_parts
 
 KINDS = (
     (BlockRows, {"height": 16, "width": 1}),
@@ -73,6 +74,19 @@ def test_products_are_those_of_the_rounded_weight(rng, weight, kind, options, th
             got = layout.matmul(x, bias, bounds, threads=threads)
             # a weight in the middle of two steps may have become either
             assert abs(got - expected).max() <= 1e-3 * (abs(x) @ abs(exact)).max()
+
+
+@pytest.mark.parametrize(("kind", "options"), KINDS[1:3])
+@pytest.mark.parametrize("crew", ("openmp", "pool"))
+def test_threads_scale_the_inputs_of_their_parts(rng, weight, kind, options, crew):
+    layout = kind.build(weight, precision="int8", **options)
+    x, bias = rng.standard_normal((24, 64), dtype=np.float32), np.zeros(96, np.float32)
+    expected, limits = x @ layout.dense().T, Bounds().limits
+    parts = np.array([(0, 24, 0, 32), (0, 24, 32, 96)], np.intp)
+    for product in (layout.products()[0], layout.products()[-1]):
+        y = np.empty(24 * 96, np.float32)
+        run_parts(crew, product, parts, layout, x.reshape(-1), bias, *limits, y)
+        np.testing.assert_allclose(y.reshape(24, 96), expected, rtol=1e-5, atol=1e-3)
 
 
 @kinds

@@ -29,27 +29,31 @@ def compiled(
     """
 
     @cache
-    def alone(scaled: bool) -> Callable:
+    def alone(scaled: bool = False) -> Callable:
         return bind(scaling.scaled, product=kernel, **bound) if scaled else bind(kernel, **bound)
 
     @cache
-    def shared(scaled: bool) -> Callable:
+    def shared(scaled: bool = False) -> Callable:
         pieces = {"piece": scaling.scaled, "product": kernel} if scaled else {"piece": kernel}
         return bind(sharing.together, **pieces, **bound)
 
-    def given(layout: Any, *flat: Any) -> tuple[Any, ...]:
+    def run(layout: Any, x, bias, low, high, y, first, last, top, bottom) -> None:  # type: ignore[no-untyped-def]
+        flat = x, bias, low, high, y
         sides = layout.inputs, layout.rows, *after
         if layout.scales is None:
-            return *stored(layout), *flat, *sides
-        return layout.scales, stored(layout), *flat, sides
-
-    def run(layout: Any, x, bias, low, high, y, *part) -> None:  # type: ignore[no-untyped-def]
-        kernel = alone(layout.scales is not None)
-        kernel(*given(layout, x, bias, low, high, y), *part)
+            alone()(*stored(layout), *flat, *sides, first, last, top, bottom)
+        else:
+            given = layout.scales, stored(layout)
+            alone(True)(*given, *flat, sides, first, last, top, bottom)
 
     def together(parallel: int, parts, layout: Any, x, bias, low, high, y) -> None:  # type: ignore[no-untyped-def]
-        kernel = shared(layout.scales is not None)
-        if kernel(parallel, parts, *given(layout, x, bias, low, high, y)):
+        flat = x, bias, low, high, y
+        sides = layout.inputs, layout.rows, *after
+        if layout.scales is None:
+            failed = shared()(parallel, parts, *stored(layout), *flat, *sides)
+        else:
+            failed = shared(True)(parallel, parts, layout.scales, stored(layout), *flat, sides)
+        if failed:
             raise MemoryError("no memory left for the panels of a product.")
 
     return run, together
