@@ -7,8 +7,8 @@ A file here registers a function for a class of modules::
 
 ``inputs`` are the positional arguments that the module's forward method saw in the example. What it
 yields must give what the module gives in evaluation mode, for any batch. :func:`gossamer.compile`
-measures all of them against the module itself. Classes of modules that a file here defines or
-imports can be loaded by :func:`gossamer.nn.load_model`.
+measures all of them against the module itself. It is made of this library's or torch's modules, so
+that :func:`gossamer.nn.load_model` knows them.
 """
 
 from __future__ import annotations
