@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gossamer.runtime.layout import Layout, checked_bias, restored
+from gossamer.runtime.moves import refuse_moves
 from gossamer.runtime.product import BOUNDLESS, Bounds
 
 # The layout, the bias (zeros where there is none) and the bounds, as products take them.
@@ -197,16 +198,10 @@ class LayoutModule(nn.Module):
         super().__setstate__(state | {"_buffers": buffers})
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        for name, tensor in self._buffers.items():
-            if tensor is None:
-                continue
-            made = fn(tensor)
-            if made.dtype != tensor.dtype or made.device.type != "cpu":
-                raise TypeError(
-                    f"{type(self).__name__}.{name} cannot become {made.dtype} on {made.device}: "
-                    "compiled layers compute float32 on the CPU. Convert the model before "
-                    "gossamer.compile(), and choose stored types by its argument values."
-                )
+        remedy = (
+            "Convert the model before gossamer.compile(), and choose stored types by its values."
+        )
+        refuse_moves(self, fn, remedy)
         self.forget_views()
         return super()._apply(fn, recurse)
 

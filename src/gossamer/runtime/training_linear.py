@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gossamer.runtime.layout import Layout
+from gossamer.runtime.moves import refuse_moves
 from gossamer.runtime.training import SparseProduct, product
 from gossamer.runtime.training_pattern import Pattern
 
@@ -317,14 +318,7 @@ class SparseLinear(nn.Module):
         return self.__dict__.copy()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        for name, tensor in (*self.named_parameters(), *self.named_buffers()):
-            made = fn(tensor)
-            if made.dtype != tensor.dtype or made.device.type != "cpu":
-                raise TypeError(
-                    f"SparseLinear.{name} cannot become {made.dtype} on {made.device}: the layer "
-                    "computes float32 on the CPU. Take to_linear(), or gs.runtime.to_dense(model), "
-                    "and move that."
-                )
+        refuse_moves(self, fn, "Move to_linear(), or gs.runtime.to_dense(model).")
         return super()._apply(fn, recurse)
 
     def _load_from_state_dict(
