@@ -67,6 +67,14 @@ def test_the_probe_sees_a_heavy_package(heavy: str) -> None:
     assert heavy in strangers(modules)
 
 
+def test_the_runtime_leaves_torch_s_compiler_alone() -> None:
+    """It takes longer to import than all of the runtime."""
+    homes = ("compiling", "training_linear", "convolution", "spot_convolution", "skipping_linear")
+    _, modules = probe(", ".join(f"gossamer.runtime.{home}" for home in homes))
+    assert "gossamer.runtime.layout_module" in modules
+    assert "torch._dynamo" not in modules
+
+
 def test_import_takes_no_time() -> None:
     seconds = min(probe("gossamer")[0] for _ in range(RUNS))
     assert seconds <= BUDGET, f"import gossamer took {seconds:.3f} CPU s at best of {RUNS}"
