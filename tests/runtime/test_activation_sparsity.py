@@ -179,6 +179,15 @@ def test_a_layer_with_two_places_is_replaced_in_both():
     assert sparse[0] is sparse[2]
 
 
+def test_layers_with_hooks_stay():
+    model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
+    model[0].register_forward_hook(lambda module, inputs, output: output * 0)
+    made = sparsify_activations(model, keep=1)
+    assert [type(part) for part in made] == [nn.Linear, SkippingLinear]
+    x = torch.randn(2, 8)
+    torch.testing.assert_close(made(x), model(x))
+
+
 def test_a_model_that_is_one_layer():
     assert isinstance(sparsify_activations(nn.Linear(4, 4), keep=1.0), SkippingLinear)
 

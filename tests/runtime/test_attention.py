@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from compiled_models import close, pruned, sparse_layers_win
@@ -166,3 +168,38 @@ def test_attention_with_fewer_heads(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(fast.q_proj, LayoutModule)
     with torch.no_grad():
         assert close(fast(*inputs)[0], model(*inputs)[0])
+
+
+class Padded(nn.Module):
+    """An encoder with the mask of padded positions as its second argument."""
+
+    def __init__(self, norm: bool) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 2, nn.LayerNorm(32) if norm else None)
+        for module in self.modules():
+            if isinstance(module, nn.LayerNorm):
+                nn.init.normal_(module.bias)
+
+    def forward(self, x: Tensor, padding: Tensor | None, mask: Tensor | None = None) -> Tensor:
+        return self.encoder(x, mask, padding)
+
+
+@pytest.mark.parametrize("norm", [True, False])
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+def test_padded_positions_are_what_torch_makes_of_them(
+    norm: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sparse_layers_win(monkeypatch)
+    torch.manual_seed(0)
+    model, x = pruned(Padded(norm).eval()), torch.randn(N, L, 32)
+    first = PADDING.flip(1)  # sets no zeros
+    fast = gs.compile(model, (x, PADDING))
+    gs.nn.save_model(fast, tmp_path / "fast.safetensors")
+    loaded = gs.nn.load_model(tmp_path / "fast.safetensors", trust=[Padded])
+    with torch.no_grad():
+        for inputs in ((x, PADDING), (x, None), (x, first), (x, PADDING, CAUSAL), (x[0], None)):
+            wanted = model(*inputs)
+            assert close(fast(*inputs), wanted)
+            assert close(loaded(*inputs), wanted)
+        assert isinstance(gs.runtime.to_dense(fast).encoder, nn.TransformerEncoder)

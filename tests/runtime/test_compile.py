@@ -339,3 +339,54 @@ def test_layers_that_the_model_reads_stay(monkeypatch: pytest.MonkeyPatch) -> No
     fast = gs.compile(model, x)
     assert runtime_layers(fast) == ["third"]
     assert close(fast(x), model(x))
+
+
+class Restless(nn.Module):
+    """Gives something else at each call: by chance, by what it counts, by what it writes."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__()
+        self.layer, self.why, self.calls = nn.Linear(32, 32), why, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        if self.why == "chance":
+            x = nn.functional.dropout(x, 0.5, training=True)
+        x = x.mul_(2) if self.why == "writes" else x
+        return self.layer(x) * (self.calls if self.why == "counts" else 1)
+
+
+@pytest.mark.parametrize("why", ["chance", "counts", "writes"])
+def test_outputs_that_change_are_named(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sparse_layers_win(monkeypatch)
+    with pytest.raises(ValueError, match="model gives other outputs at each call"):
+        gs.compile(pruned(Restless(why)), torch.randn(2, 32))
+
+
+class Spectrum(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(32, 32)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.fft.rfft(self.layer(x))
+
+
+def test_complex_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    sparse_layers_win(monkeypatch)
+    model, x = pruned(Spectrum()), torch.randn(2, 32)
+    fast = gs.compile(model, x)
+    assert runtime_layers(fast) == ["layer"]
+    torch.testing.assert_close(fast(x), model(x), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("tolerance", [-1, float("nan"), "much"])
+def test_tolerances_that_are_none(tolerance: object) -> None:
+    with pytest.raises(ValueError, match="tolerance must be a number"):
+        gs.compile(mlp(), torch.randn(2, 64), tolerance=tolerance)
+
+
+@pytest.mark.parametrize("model", [None, nn.Linear, torch.relu])
+def test_what_is_no_model(model: object) -> None:
+    with pytest.raises(TypeError, match=r"model must be an nn\.Module"):
+        gs.compile(model, torch.randn(2, 64))

@@ -107,7 +107,56 @@ def test_only_what_nothing_else_reads(make: type, monkeypatch: pytest.MonkeyPatc
 
 def test_sequences_are_known_without_tracing() -> None:
     model = Deciding()
-    assert readers(model)[model.parts[0]] is model.parts[1]
+    calls, _ = example_calls(model, model.modules(), (torch.ones(1, 32),))
+    assert readers(model, calls)[model.parts[0]] is model.parts[1]
+
+
+class OneByOne(Deciding):
+    """Calls the parts of a sequence itself, and reads what each gives."""
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        found = [x]
+        for part in self.parts:
+            found += [part(found[-1])] if x.sum() > -1e9 else []
+        return found
+
+
+class Optional(nn.Module):
+    """Reads the layer once more where an argument is left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.relu = nn.Linear(32, 32), nn.ReLU()
+
+    def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
+        y = self.layer(x)
+        return self.relu(y) + y if scale is None else self.relu(y) * scale
+
+
+@pytest.mark.parametrize("make", [OneByOne, Optional])
+def test_ways_that_the_trace_does_not_see(make: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    sparse_layers_win(monkeypatch)
+    model, x = pruned(make()), torch.randn(6, 32)
+    fast = gs.compile(model, x)
+    assert any(isinstance(m, LayoutModule) for m in fast.modules())
+    for found, wanted in zip(fast(x), model(x), strict=True):
+        assert close(found, wanted)
+    if make is Optional:
+        assert close(fast(x, x), model(x, x))
+
+
+class Leaky(nn.ReLU):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + 0.1 * x if x.sum() > -1e9 else x
+
+
+def test_classes_that_inherit_are_not_what_they_inherit_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sparse_layers_win(monkeypatch)
+    assert bounds_of(Leaky()) is None
+    model, x = pruned(nn.Sequential(nn.Linear(32, 32), Leaky())), torch.randn(6, 32)
+    assert close(gs.compile(model, x)(x), model(x))
 
 
 def test_linear_layers_over_channels_that_come_last_keep_their_norm() -> None:

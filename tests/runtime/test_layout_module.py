@@ -183,3 +183,38 @@ def test_dense_again(layer: RuntimeLinear) -> None:
     torch.testing.assert_close(layer.to_dense()(x), layer(x), atol=1e-5, rtol=1e-5)
     clipped = copy.deepcopy(layer).clip(Bounds(0, 1))
     torch.testing.assert_close(clipped.to_dense()(x), clipped(x), atol=1e-5, rtol=1e-5)
+
+
+def test_other_tensors_in_its_places_count(layer: RuntimeLinear) -> None:
+    x = torch.randn(3, 20)
+    y = layer(x)
+    others = {"values": 2 * layer.values, "bias": 2 * layer.bias}
+    torch.testing.assert_close(torch.func.functional_call(layer, others, (x,)), 2 * y)
+    torch.testing.assert_close(layer(x), y)
+    layer.bias = None
+    torch.testing.assert_close(layer(x), expected(layer, x), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("threads, error", [(-1, ValueError), (1.5, TypeError), (True, TypeError)])
+def test_threads_are_a_number(weight: np.ndarray, threads: object, error: type) -> None:
+    with pytest.raises(error, match="threads must be"):
+        RuntimeLinear(CSR.build(weight), threads=threads)
+    layer = RuntimeLinear(CSR.build(weight))
+    layer.threads = threads  # as from a file
+    with pytest.raises(error, match="threads must be"):
+        layer(torch.randn(1, 20))
+
+
+def test_a_single_number_is_no_sample(layer: RuntimeLinear) -> None:
+    with pytest.raises(ValueError, match=r"must have shape \(\.\.\., 20\), got \(\)"):
+        layer(torch.tensor(1.0))
+
+
+def test_torch_may_make_double_layers_by_default(layer: RuntimeLinear) -> None:
+    x = torch.randn(3, 20)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        torch.testing.assert_close(layer.to_dense()(x), layer(x), atol=1e-5, rtol=1e-5)
+    finally:
+        torch.set_default_dtype(before)

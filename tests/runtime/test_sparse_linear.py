@@ -167,3 +167,13 @@ def test_autocast_leaves_it_in_single_precision():
         y = model(samples(3, 8))
     assert y.dtype == torch.float32
     y.sum().backward()
+
+
+def test_it_is_single_precision_whatever_torch_makes_by_default():
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        made = SparseLinear(8, 4, keep=0.5)
+    finally:
+        torch.set_default_dtype(before)
+    assert made.values.dtype == made.bias.dtype == made(torch.ones(1, 8)).dtype == torch.float32

@@ -185,6 +185,14 @@ def test_tied_and_hooked_layers_stay_dense():
     assert made[0].weight is made[1].weight
 
 
+def test_the_example_leaves_no_trace():
+    model = nn.Sequential(nn.Linear(64, 64), nn.BatchNorm1d(64))
+    gs.nn.prune(model[0], keep=0.02)
+    sparse_training(model, torch.randn(16, 64))
+    assert int(model[1].num_batches_tracked) == 0
+    assert not model[1].running_mean.any()
+
+
 def test_a_transformer_trains_sparse():
     torch.manual_seed(0)
     model = nn.TransformerEncoderLayer(64, 2, 1024, dropout=0.0, batch_first=True)

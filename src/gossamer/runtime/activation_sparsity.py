@@ -74,6 +74,7 @@ def sparsify_activations(
     ----------
     model : nn.Module
         Its layers of class ``nn.Linear`` are replaced by :class:`SkippingLinear`, in the copy.
+        Those with hooks stay.
     example_inputs : tensor, or sequence of the forward method's positional arguments
         Data to calibrate with: the more tokens or samples, the closer the share that is kept comes
         to ``keep``. Not needed where ``keep`` is 1, nor for the rule ``"top_k"`` and a given
@@ -178,7 +179,11 @@ def _shares(model: nn.Module, keep: float | Mapping[str, float]) -> dict[str, fl
         if not 0 < share <= 1:
             raise ValueError(f"keep must be shares above 0 and up to 1, got {share!r} ({pattern}).")
     # a class that inherits from nn.Linear may do something else, or have its weight read by others
-    names = [name for name, module in model.named_modules() if type(module) is nn.Linear]
+    names = [
+        name
+        for name, module in model.named_modules()
+        if type(module) is nn.Linear and not (module._forward_hooks or module._forward_pre_hooks)
+    ]
     shares: dict[str, float] = {}
     for name in names:
         found = [share for pattern, share in rules.items() if fnmatchcase(name, pattern)]
@@ -186,7 +191,8 @@ def _shares(model: nn.Module, keep: float | Mapping[str, float]) -> dict[str, fl
             shares[name] = found[0]
     if not shares:
         raise ValueError(
-            f"keep names no layer of class nn.Linear: {list(rules)} fit none of {names}."
+            f"keep names no layer of class nn.Linear without hooks: {list(rules)} fit none of "
+            f"{names}."
         )
     return shares
 

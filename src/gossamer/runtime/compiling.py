@@ -22,6 +22,7 @@ from gossamer.runtime.fusing import fold_norms, fuse_activations, readers
 from gossamer.runtime.layout_module import LayoutModule
 from gossamer.runtime.racing import race
 from gossamer.runtime.swapping import put_in
+from gossamer.runtime.threads import checked_threads
 
 # By which share of the largest output the outputs may differ: rounding, for weights as they are.
 TOLERANCES = {"float32": 1e-4, "bfloat16": 0.05, "int8": 0.05}
@@ -85,7 +86,7 @@ def compile(
     ------
     ValueError
         For parametrised or masked weights, another device, outputs that differ by more than the
-        tolerance.
+        tolerance or from call to call.
 
     Examples
     --------
@@ -99,9 +100,9 @@ def compile(
     >>> print(gs.runtime.report(fast))  # doctest: +SKIP
     """
     options = _options(objective, values, threads)
-    inputs = positional(example_inputs)
+    limit = _limit(values, tolerance)
     _check(model)
-    limit = TOLERANCES[values] if tolerance is None else tolerance
+    inputs = positional(example_inputs)
     before = deepcopy(model).eval().requires_grad_(False)
     plan = _Plan.of(deepcopy(before), inputs)
     found = plan.choices(options, limit, race([partial(before, *inputs)])[0], progress)
@@ -109,6 +110,12 @@ def compile(
         expected = before(*inputs)
         fast, times, used = _fastest(before, plan, found, inputs)
         apart = deviation(fast(*inputs), expected)
+        steady = apart <= limit or deviation(before(*inputs), expected) <= limit
+    if not steady:
+        raise ValueError(
+            "model gives other outputs at each call with example_inputs: by chance, by a state "
+            "that it keeps, or as it changes its inputs. Compile the part of it that does not."
+        )
     if apart > limit:
         worst = max(used, key=lambda choice: choice.deviation, default=None)
         layer = "" if worst is None else f" Of its layers {worst.row.name!r} differs most."
@@ -143,7 +150,7 @@ class _Plan:
         calls, _ = example_calls(self.model, list(self.model.modules())[1:], inputs)
         self.model = fold_norms(self.model, calls)
         self.calls, _ = example_calls(self.model, self.model.modules(), inputs)
-        self.follows = readers(self.model)
+        self.follows = readers(self.model, self.calls)
         return self
 
     def choices(
@@ -226,12 +233,22 @@ def _options(objective: str, values: str, threads: int | None) -> Options:
     for name, value, known in (("objective", objective, OBJECTIVES), ("values", values, VALUES)):
         if value not in known:
             raise ValueError(f"{name} must be one of {known}, got {value!r}.")
-    if threads is not None and threads < 1:
-        raise ValueError(f"threads must be at least 1, got {threads}.")
-    return Options(objective, values, threads)
+    return Options(objective, values, checked_threads(threads))
+
+
+def _limit(values: str, tolerance: float | None) -> float:
+    if tolerance is None:
+        return TOLERANCES[values]
+    if not isinstance(tolerance, int | float) or not tolerance >= 0:
+        raise ValueError(f"tolerance must be a number, at least 0, or None, got {tolerance!r}.")
+    return tolerance
 
 
 def _check(model: nn.Module) -> None:
+    if not isinstance(model, nn.Module) or isinstance(model, torch.jit.ScriptModule):
+        raise TypeError(
+            f"model must be an nn.Module that is not scripted, got {type(model).__name__}."
+        )
     for name, module in model.named_modules():
         where = name or "the model"
         if hasattr(module, "parametrizations"):

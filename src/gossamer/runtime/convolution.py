@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gossamer.runtime.convolution_plan import Convolve, Shape, Window, convolution
 from gossamer.runtime.layout import Layout
-from gossamer.runtime.layout_module import LayoutModule
+from gossamer.runtime.layout_module import LayoutModule, watched
 from gossamer.runtime.layouts import CSR, BlockRows
 from gossamer.runtime.planning import run_plan
 from gossamer.runtime.product import BOUNDLESS, Bounds
@@ -112,7 +112,7 @@ class RuntimeConv2d(LayoutModule):
     def forward(self, x: Tensor) -> Tensor:
         """x (batch, channels, height, width), float32; or one image without the batch.
 
-        Where the input wants a gradient, it is that of the dense weight.
+        Where torch follows the input, for gradients or a trace, the weight is a dense one.
 
         Raises
         ------
@@ -121,7 +121,7 @@ class RuntimeConv2d(LayoutModule):
         """
         if torch.compiler.is_compiling():
             return self.untraced(x)
-        if x.requires_grad and torch.is_grad_enabled():
+        if watched(x):
             return self.dense(x)
         if x.requires_grad or x.dtype is not torch.float32:
             x = self.admitted(x)
@@ -130,10 +130,10 @@ class RuntimeConv2d(LayoutModule):
         last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
         if self.padding_mode != "zeros":
             x = F.pad(x, self._margins(), self.padding_mode)
+        _, bias, bounds = self.views()
         convolve, shape = self._plan(tuple(x.shape), last)
         if convolve is None:
             return self._by_samples(x, shape)
-        _, bias, bounds = self.views()
         array, y = x.contiguous().numpy(), np.empty(shape, np.float32)
         convolve(array.reshape(-1), bias, bounds, y.reshape(-1), self.allowed_threads())
         made = torch.from_numpy(y)
@@ -242,7 +242,7 @@ class RuntimeConv2d(LayoutModule):
         return nn.Conv2d(
             self.in_channels, self.out_channels, self.kernel_size, self.stride,
             self._dense_padding(), self.dilation, self.groups, self.bias is not None,
-            self.padding_mode,
+            self.padding_mode, dtype=torch.float32,
         )  # fmt: skip
 
     def _dense_padding(self) -> Any:
@@ -272,7 +272,7 @@ class RuntimeConv1d(RuntimeConv2d):
         return nn.Conv1d(
             self.in_channels, self.out_channels, self.kernel_size[1], self.stride[1],
             padding if padding == "same" else padding[1], self.dilation[1], self.groups,
-            self.bias is not None, self.padding_mode,
+            self.bias is not None, self.padding_mode, dtype=torch.float32,
         )  # fmt: skip
 
 

@@ -81,6 +81,8 @@ def deviation(found: Any, expected: Any) -> float:
 def _deviation(found: Tensor, expected: Tensor) -> float:
     if found.shape != expected.shape:
         return float("inf")
+    if found.is_complex() and expected.is_complex():
+        found, expected = torch.view_as_real(found), torch.view_as_real(expected)
     if not expected.is_floating_point():
         return 0.0 if torch.equal(found, expected) else float("inf")
     same = (found == expected) | (found.isnan() & expected.isnan())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from math import inf
@@ -23,16 +24,31 @@ _CONVOLUTIONS: dict[type[nn.Module], type[nn.Module]] = {
 }
 
 
-def readers(model: nn.Module) -> dict[nn.Module, nn.Module]:
+def readers(model: nn.Module, calls: Mapping[nn.Module, Call]) -> dict[nn.Module, nn.Module]:
     """For each module whose result one other module reads, and nothing else: that module.
 
-    Known from torch.fx where it can trace the model; else from the order in nn.Sequential.
+    Known from torch.fx where it can trace the model; else from the order in those nn.Sequential
+    that were called: the modules of others may be called one by one, and read by all.
     """
+    # to fx an argument is never None: without them the model may take another way
+    left_out = {
+        name: None
+        for name, parameter in inspect.signature(model.forward).parameters.items()
+        if parameter.default is None
+    }
     try:
-        graph = _Tracer().trace(model)
+        given, without = _alone(model), _alone(model, left_out) if left_out else None
     except Exception:
         # control flow, foreign types: what fx may raise is not listed anywhere
-        return dict(_neighbours(model))
+        return dict(_neighbours(model, calls))
+    if without is None:
+        return given
+    return {module: reader for module, reader in given.items() if without.get(module) is reader}
+
+
+def _alone(model: nn.Module, fixed: dict[str, None] | None = None) -> dict[nn.Module, nn.Module]:
+    """What :func:`readers` gives, by one trace, with such arguments of the model fixed."""
+    graph = _Tracer().trace(model, fixed)
     modules = dict(model.named_modules())
     nodes = [node for node in graph.nodes if node.op == "call_module"]
     targets = [node.target for node in nodes]
@@ -54,9 +70,11 @@ class _Tracer(fx.Tracer):
         return ours or super().is_leaf_module(module, name)
 
 
-def _neighbours(model: nn.Module) -> Iterator[tuple[nn.Module, nn.Module]]:
+def _neighbours(
+    model: nn.Module, calls: Mapping[nn.Module, Call]
+) -> Iterator[tuple[nn.Module, nn.Module]]:
     for module in model.modules():
-        if type(module) is nn.Sequential:
+        if type(module) is nn.Sequential and (module is model or module in calls):
             yield from pairwise(module)
 
 
@@ -69,7 +87,7 @@ def chain(
         following = follows.get(module)
         if following is None or _has_hooks(following):
             return None
-        if not isinstance(following, _PASSING):
+        if type(following) not in _PASSING:
             once = following in calls and calls[following].count == 1
             return following if once else None
         module, seen = following, calls.get(following)
@@ -81,7 +99,7 @@ def fold_norms(model: nn.Module, calls: Mapping[nn.Module, Call]) -> nn.Module:
 
     In evaluation mode ``norm(W x + b)`` is another affine map of x; zeros of W stay zeros.
     """
-    follows = readers(model)
+    follows = readers(model, calls)
     gone: dict[nn.Module, nn.Module] = {}
     for layer in list(follows):
         norm = chain(layer, follows, calls)
@@ -150,7 +168,7 @@ def fuse_activations(
 
 def _fuse_in_transformer(layer: nn.Module) -> None:
     """Its activation reads the first linear layer, and nothing else does."""
-    rectifies = layer.activation is F.relu or isinstance(layer.activation, nn.ReLU)
+    rectifies = layer.activation is F.relu or type(layer.activation) is nn.ReLU
     if isinstance(layer.linear1, LayoutModule) and rectifies:
         layer.linear1.clip(Bounds(low=0.0))
         layer.activation = nn.Identity()
@@ -162,9 +180,10 @@ def bounds_of(activation: nn.Module) -> Bounds | None:
     >>> bounds_of(nn.ReLU6())
     Bounds(low=0.0, high=6.0)
     """
-    match activation:
-        case nn.ReLU():
-            return Bounds(0.0, inf)
-        case nn.Hardtanh():  # ReLU6 is one of them
-            return Bounds(float(activation.min_val), float(activation.max_val))
+    # a class that inherits from one of these may do something else
+    if type(activation) is nn.ReLU:
+        return Bounds(0.0, inf)
+    if type(activation) in (nn.Hardtanh, nn.ReLU6):
+        assert isinstance(activation, nn.Hardtanh)
+        return Bounds(float(activation.min_val), float(activation.max_val))
     return None

@@ -9,16 +9,32 @@ from typing import Any, Self
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from gossamer.runtime.layout import Layout, checked_bias, restored
 from gossamer.runtime.moves import refuse_moves
 from gossamer.runtime.product import BOUNDLESS, Bounds
+from gossamer.runtime.threads import checked_threads
 
 # The layout, the bias (zeros where there is none) and the bounds, as products take them.
 Views = tuple[Layout, np.ndarray, Bounds]
 
 # pickle cannot read torch's unsigned types back.
 _SIGNED = {"uint16": "int16", "uint32": "int32", "uint64": "int64"}
+
+
+def watched(x: Tensor) -> bool:
+    """Whether torch follows what becomes of a tensor, and so must see its own operations.
+
+    For a gradient, for derivatives forward, for ``torch.func`` and for ``torch.jit.trace``, which
+    would take a result of numpy's for a constant.
+    """
+    return (
+        (x.requires_grad and torch.is_grad_enabled())
+        or forward_ad._current_level >= 0
+        or torch._C._is_tracing()
+        or torch._C._are_functorch_transforms_active()
+    )
 
 
 class LayoutModule(nn.Module):
@@ -64,7 +80,7 @@ class LayoutModule(nn.Module):
         self.layout_numbers = {name: _plain(value) for name, value in layout.numbers().items()}
         self.layout_arrays = {name: str(array.dtype) for name, array in layout.arrays().items()}
         self.low, self.high = float(bounds.low), float(bounds.high)
-        self.threads = threads
+        self.threads = checked_threads(threads)
         for name, array in layout.arrays().items():
             self.register_buffer(name, torch.tensor(array))
         kept = None if bias is None else bias.detach().to("cpu", torch.float32, copy=True)
@@ -97,18 +113,27 @@ class LayoutModule(nn.Module):
         ValueError
             Where the buffers, such as those of a file, are not of one layout with its bias.
         """
+        own = self._buffers
         try:
-            return self._views
-        except AttributeError:
+            views, *seen = self._views
+            # torch.func.functional_call, or an assignment, puts other tensors there
+            if seen[0] is own["values"] and seen[1] is own["bias"]:
+                return views
+            self.forget_views()
+        except (AttributeError, KeyError):
             pass
-        held = ((name, self._buffers.get(name)) for name in self.layout_arrays)
-        arrays = {name: tensor.numpy() for name, tensor in held if tensor is not None}
+        held = ((name, own.get(name)) for name in self.layout_arrays)
+        with torch._C._DisableFuncTorch():  # which hides the memory of all tensors
+            arrays = {name: tensor.numpy() for name, tensor in held if tensor is not None}
+            offset = None if self.bias is None else self.bias.numpy()
         layout = restored(self.layout_name, self.layout_numbers, arrays)
-        bias = np.zeros(layout.rows, np.float32) if self.bias is None else self.bias.numpy()
+        bias = np.zeros(layout.rows, np.float32) if offset is None else offset
         checked_bias(bias, layout.rows)
         self.check_sizes(layout)
-        self._views: Views = layout, bias, self.bounds
-        return self._views
+        checked_threads(self.threads)
+        views = layout, bias, self.bounds
+        self._views: tuple[Views, Tensor | None, Tensor | None] = views, own["values"], self.bias
+        return views
 
     def check_sizes(self, layout: Layout) -> None:
         """Raise ValueError unless the module's own sizes are those of its layout."""

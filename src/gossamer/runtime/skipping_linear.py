@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gossamer.runtime.candidates.linear import RuntimeLinear
+from gossamer.runtime.layout_module import watched
 from gossamer.runtime.layouts import ByColumns
 from gossamer.runtime.product import BOUNDLESS, Bounds
 
@@ -91,13 +92,15 @@ class SkippingLinear(RuntimeLinear):
         """x (..., in_features), float32, to y (..., out_features)."""
         if torch.compiler.is_compiling():
             return self.untraced(x)
-        if x.shape[-1] == self.in_features and self._dense_is_faster(x):
-            wants_gradient = torch.is_grad_enabled() and x.requires_grad
-            return self.dense(x if wants_gradient else self.admitted(x))
+        if watched(x):
+            return self.dense(x)
+        if x.ndim and x.shape[-1] == self.in_features and self._dense_is_faster(x):
+            return self.dense(self.admitted(x))
         return super().forward(x)
 
     def dense(self, x: Tensor) -> Tensor:
         """The same by a dense product."""
+        self.views()  # what a file has brought is checked there
         if self.cutting:
             x = x.masked_fill(x.abs() <= self.cuts, 0.0)
         values = self.values

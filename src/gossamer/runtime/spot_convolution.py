@@ -16,6 +16,7 @@ from gossamer.kernels import bind
 from gossamer.kernels.machine import registers
 from gossamer.kernels.spots import spots
 from gossamer.nn.position_masks import MaskedConv2d
+from gossamer.runtime.layout_module import watched
 from gossamer.runtime.threads import share
 
 # Lanes, vectors of output channels, positions at a time.
@@ -98,7 +99,7 @@ class SpotConv2d(MaskedConv2d):
         return made
 
     def _takes(self, x: Tensor) -> bool:
-        wants = torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad)
+        wants = watched(x) or (torch.is_grad_enabled() and self.weight.requires_grad)
         plain = self.groups == 1 and self.padding_mode == "zeros" and x.ndim == 4
         kinds = {t.dtype for t in (x, self.weight)} == {torch.float32}
         fits = plain and x.shape[1] == self.in_channels and self._output(x) == self.positions.shape

@@ -7,6 +7,8 @@ from copy import deepcopy
 
 from torch import nn
 
+from gossamer.runtime.padded_encoder import PaddedEncoder
+
 Make = Callable[[str, nn.Module], nn.Module | None]
 
 
@@ -34,7 +36,8 @@ def put_in(model: nn.Module, replacements: Mapping[nn.Module, nn.Module]) -> nn.
     """Put modules in the places of others, in all of them; returns the model, or what replaces it.
 
     torch's encoder layers have a way of their own to compute from the weights of their parts,
-    without calling them: it is switched off where a part has changed.
+    without calling them: it is switched off where a part has changed, and
+    :class:`~gossamer.runtime.padded_encoder.PaddedEncoder` gives the same at padded positions.
     """
     parents = list(model.modules())
     for old, new in replacements.items():
@@ -48,5 +51,7 @@ def put_in(model: nn.Module, replacements: Mapping[nn.Module, nn.Module]) -> nn.
         if isinstance(parent, nn.TransformerEncoderLayer) and not made.isdisjoint(parent.modules()):
             parent.activation_relu_or_gelu = 0
         if isinstance(parent, nn.TransformerEncoder) and not made.isdisjoint(parent.modules()):
+            if type(parent) is nn.TransformerEncoder and parent.use_nested_tensor:
+                parent.__class__ = PaddedEncoder
             parent.use_nested_tensor = False
     return replacements.get(model, model)

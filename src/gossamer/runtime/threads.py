@@ -28,6 +28,15 @@ Part = tuple[int, int, int, int]  # samples [first, last) of rows [top, bottom)
 _forked = False
 
 
+def checked_threads(threads: int | None) -> int | None:
+    """How many threads may share a product, None for as many as torch has; raise for others."""
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int)):
+        raise TypeError(f"threads must be a whole number or None, got {threads!r}.")
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads must be at least 1, got {threads}.")
+    return threads
+
+
 def run_parts(crew: str, product: Product, parts: np.ndarray, *arguments: Any) -> None:
     """``product.run(*arguments, *part)`` for each row of ``parts``, all at once.
 

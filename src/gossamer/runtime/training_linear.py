@@ -121,8 +121,8 @@ class SparseLinear(nn.Module):
         pattern = Pattern.random(out_features, in_features, rng, **amount)
         bounds = 1 / np.sqrt(np.maximum(pattern.fan_in(), 1)).astype(np.float32)
         per_value = torch.from_numpy(np.repeat(bounds[::height], pattern.counts() * height * width))
-        first = torch.rand(pattern.stored, generator=generator) * 2 - 1
-        offset = torch.rand(out_features, generator=generator) * 2 - 1
+        first = torch.rand(pattern.stored, generator=generator, dtype=torch.float32) * 2 - 1
+        offset = torch.rand(out_features, generator=generator, dtype=torch.float32) * 2 - 1
         self._take(
             pattern, layout, first * per_value, offset * torch.from_numpy(bounds) if bias else None
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from time import perf_counter
 from typing import Any
 
@@ -61,9 +62,10 @@ def sparse_training(model: nn.Module, example_inputs: Tensor | Sequence[Any]) ->
       (2): Linear(in_features=1024, out_features=10, bias=True)
     )
     """
-    candidates = _candidates(model)
-    with _recorded(candidates) as shapes, torch.no_grad():
-        model(*positional(example_inputs))
+    # what runs is a copy: in training mode batch norms would take note of the example
+    running = deepcopy(model)
+    with _recorded(_candidates(running)) as shapes, torch.no_grad():
+        running(*positional(example_inputs))
 
     def make(name: str, module: nn.Module) -> nn.Module | None:
         if name not in shapes:
@@ -112,7 +114,8 @@ def _fastest(linear: nn.Linear, shape: torch.Size) -> nn.Module:
             made = SparseLinear.from_linear(linear, layout="blocks", block=block)
             if made.values.numel() == layers[1].values.numel():  # type: ignore[operator]
                 layers.append(made)
-    x, g = torch.randn(shape), torch.randn(*shape[:-1], linear.out_features)
+    x = torch.randn(shape, dtype=torch.float32)
+    g = torch.randn(*shape[:-1], linear.out_features, dtype=torch.float32)
     times = [[_run(layer, x, g)] for layer in layers]
     one_round = sum(_run(layer, x, g) for layer in layers)
     for _ in range(min(max(int(_SECONDS / one_round), _LEAST), _MOST)):

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gossamer.runtime.candidates import Options, candidates_for
-from gossamer.runtime.layout_module import LayoutModule
+from gossamer.runtime.layout_module import LayoutModule, watched
 from gossamer.runtime.layouts import CSR
 
 
@@ -62,6 +62,8 @@ class RuntimeEmbedding(LayoutModule):
         """x (...) of whole numbers to (..., embedding_dim)."""
         if torch.compiler.is_compiling():
             return self.untraced(x)
+        if watched(x):
+            return F.embedding(x, self.dense_weight())
         layout = self.layout
         assert isinstance(layout, CSR)
         wanted = x.reshape(-1).numpy()

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gossamer.runtime.candidates import Options, candidates_for
-from gossamer.runtime.layout_module import LayoutModule
+from gossamer.runtime.layout_module import LayoutModule, watched
 from gossamer.runtime.planning import run_plan
 from gossamer.runtime.shortlist import shortlist
 
@@ -48,16 +48,16 @@ class RuntimeLinear(LayoutModule):
     def forward(self, x: Tensor) -> Tensor:
         """x (..., in_features), float32, to y (..., out_features).
 
-        Where the input wants a gradient, it is that of the dense weight.
+        Where torch follows the input, for gradients or a trace, the weight is a dense one.
         """
         if torch.compiler.is_compiling():
             return self.untraced(x)
-        if x.requires_grad and torch.is_grad_enabled():
+        if watched(x):
             return self.dense(x)
         if x.requires_grad or x.dtype is not torch.float32:
             x = self.admitted(x)
         array = x.numpy()
-        *leading, inputs = array.shape
+        *leading, inputs = array.shape or (-1,)
         layout, bias, bounds = self.views()
         if inputs != layout.inputs:
             raise ValueError(f"x must have shape (..., {layout.inputs}), got {tuple(array.shape)}.")
@@ -73,7 +73,9 @@ class RuntimeLinear(LayoutModule):
 
     def to_dense(self) -> nn.Module:
         """Dense modules that give the same, for other devices and formats."""
-        linear = nn.Linear(self.in_features, self.out_features, self.bias is not None)
+        linear = nn.Linear(
+            self.in_features, self.out_features, self.bias is not None, dtype=torch.float32
+        )
         with torch.no_grad():
             linear.weight.copy_(self.dense_weight())
             if self.bias is not None:
