@@ -390,3 +390,16 @@ def test_tolerances_that_are_none(tolerance: object) -> None:
 def test_what_is_no_model(model: object) -> None:
     with pytest.raises(TypeError, match=r"model must be an nn\.Module"):
         gs.compile(model, torch.randn(2, 64))
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_modules_with_a_forward_method_of_their_own_stay(
+    place: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sparse_layers_win(monkeypatch)
+    model, x = pruned(mlp()), torch.randn(2, 64)
+    was = model[place].forward
+    model[place].forward = lambda x: was(x) + 1
+    fast = gs.compile(model, x)
+    assert runtime_layers(fast) == ["0", "2"][place == 0 :]
+    assert close(fast(x), model(x))

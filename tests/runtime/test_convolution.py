@@ -273,3 +273,17 @@ def test_the_window_of_torch_is_reproduced():
         except RuntimeError:
             expected = 0
         assert window.outputs(0, n) == expected
+
+
+@pytest.mark.parametrize(
+    "kind, module",
+    [
+        (RuntimeConv2d, nn.ConvTranspose2d(3, 3, 3)),
+        (RuntimeConv2d, nn.Conv1d(3, 3, 3)),
+        (RuntimeConv1d, nn.Conv2d(3, 3, 3)),
+        (RuntimeConv2d, nn.Linear(3, 3)),
+    ],
+)
+def test_other_modules_are_refused(kind, module):
+    with pytest.raises(TypeError, match=f"conv must be .*, got {type(module).__name__}"):
+        kind.of(module)

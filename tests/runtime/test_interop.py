@@ -156,3 +156,10 @@ def test_without_onnx_the_remedy_is_named(mixed, tmp_path, monkeypatch):
     monkeypatch.setattr("gossamer.runtime.interop.find_spec", lambda name: None)
     with pytest.raises(ImportError, match="pip install onnx"):
         export_onnx(mixed, torch.randn(4, 47), tmp_path / "model.onnx")
+
+
+def test_complex_weights_are_refused():
+    with pytest.raises(TypeError, match="weight must be real"):
+        from_scipy(scipy.sparse.eye_array(3) * 1j)
+    with pytest.raises(TypeError, match="weight must be real"):
+        from_torch(torch.eye(3) * 1j)

@@ -90,3 +90,6 @@ def test_embeddings():
     graph = traced(module, torch.tensor([0, 1]))
     x = torch.tensor([[3, 8, 2]])
     torch.testing.assert_close(graph(x), weight[x])
+    dense = to_dense(module)
+    assert type(dense) is nn.Embedding
+    torch.testing.assert_close(dense(x), weight[x])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gossamer.nn.channels import evaluating, positional
 from gossamer.runtime.skipping_linear import SkippingLinear
-from gossamer.runtime.swapping import swapped
+from gossamer.runtime.swapping import has_hooks, swapped
 
 CRITERIA = ("auto", "magnitude", "wina")
 RULES = ("threshold", "top_k")
@@ -182,7 +182,7 @@ def _shares(model: nn.Module, keep: float | Mapping[str, float]) -> dict[str, fl
     names = [
         name
         for name, module in model.named_modules()
-        if type(module) is nn.Linear and not (module._forward_hooks or module._forward_pre_hooks)
+        if type(module) is nn.Linear and not has_hooks(module)
     ]
     shares: dict[str, float] = {}
     for name in names:

@@ -21,7 +21,7 @@ from gossamer.runtime.example_calls import Call, deviation, example_calls
 from gossamer.runtime.fusing import fold_norms, fuse_activations, readers
 from gossamer.runtime.layout_module import LayoutModule
 from gossamer.runtime.racing import race
-from gossamer.runtime.swapping import put_in
+from gossamer.runtime.swapping import has_hooks, put_in
 from gossamer.runtime.threads import checked_threads
 
 # By which share of the largest output the outputs may differ: rounding, for weights as they are.
@@ -213,7 +213,7 @@ def _fastest(
 
 def _plainly_called(module: nn.Module, call: Call) -> bool:
     """Whether another module would see the same: positional arguments, and no hooks."""
-    return not (call.kwargs or module._forward_hooks or module._forward_pre_hooks)
+    return not (call.kwargs or has_hooks(module))
 
 
 def _working(plan: _Plan, choices: list[Choice], inputs: tuple[Any, ...]) -> list[Choice]:

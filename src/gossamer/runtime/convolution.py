@@ -92,7 +92,12 @@ class RuntimeConv2d(LayoutModule):
         ------
         ValueError
             Where the zeros of the weight do not have the layout's pattern.
+        TypeError
+            For other modules, such as transposed convolutions.
         """
+        kinds = nn.Conv1d if issubclass(cls, RuntimeConv1d) else nn.Conv2d
+        if not isinstance(conv, kinds):
+            raise TypeError(f"conv must be an nn.{kinds.__name__}, got {type(conv).__name__}.")
         layout = kind.build(unfolded_weight(conv), **options)
         # torch has the last axis first
         around = list(conv._reversed_padding_repeated_twice)

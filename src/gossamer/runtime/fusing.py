@@ -14,7 +14,7 @@ from torch.nn.utils import fusion
 from gossamer.runtime.example_calls import Call
 from gossamer.runtime.layout_module import LayoutModule
 from gossamer.runtime.product import Bounds
-from gossamer.runtime.swapping import put_in
+from gossamer.runtime.swapping import has_hooks, put_in
 
 _PASSING = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 _CONVOLUTIONS: dict[type[nn.Module], type[nn.Module]] = {
@@ -85,7 +85,7 @@ def chain(
     seen = calls.get(module)
     while seen is not None and seen.count == 1:
         following = follows.get(module)
-        if following is None or _has_hooks(following):
+        if following is None or has_hooks(following):
             return None
         if type(following) not in _PASSING:
             once = following in calls and calls[following].count == 1
@@ -135,11 +135,7 @@ def _shared(layer: nn.Module, model: nn.Module) -> bool:
         for parameter in module._parameters.values()
         if parameter is layer.weight
     ]
-    return len(places) > 1 or _has_hooks(layer)
-
-
-def _has_hooks(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks)
+    return len(places) > 1 or has_hooks(layer)
 
 
 def fuse_activations(

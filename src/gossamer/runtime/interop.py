@@ -67,6 +67,8 @@ def from_scipy(weight: Any, layout: str | type[Layout] = "csr", **options: Any) 
             f"weight must be a sparse matrix of scipy, got {type(weight).__name__}: "
             "layouts of dense arrays are made by their own build()."
         )
+    if weight.dtype.kind == "c":
+        raise TypeError(f"weight must be real, got {weight.dtype}: layouts hold float32.")
     if kind is not CSR:
         return kind.build(weight.toarray().astype(np.float32), **options)
     # summed and sorted in a copy
@@ -109,6 +111,8 @@ def from_torch(weight: Tensor, layout: str | type[Layout] = "csr", **options: An
 
     if weight.ndim != 2:
         raise ValueError(f"weight must be (rows, inputs), got shape {tuple(weight.shape)}.")
+    if weight.is_complex():
+        raise TypeError(f"weight must be real, got {weight.dtype}: layouts hold float32.")
     weight = weight.detach().cpu().float()
     if weight.layout == torch.strided:
         return from_scipy(csr_array(weight.numpy()), layout, **options)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gossamer.nn.channels import positional
-from gossamer.runtime.swapping import swapped
+from gossamer.runtime.swapping import has_hooks, swapped
 from gossamer.runtime.training_linear import SparseLinear
 
 BLOCKS = ((16, 1), (8, 1), (4, 4))
@@ -87,7 +87,7 @@ def _candidates(model: nn.Module) -> dict[str, nn.Linear]:
         # not subclasses: torch's attention has one whose weight it uses without calling it
         if type(module) is nn.Linear
         and owners.get(id(module.weight)) == 1
-        and not (module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
+        and not (has_hooks(module) or module._backward_hooks)
         and int((module.weight == 0).sum()) >= max(_LEAST_ZEROS * module.weight.numel(), 1)
     }
 

@@ -77,6 +77,10 @@ class RuntimeEmbedding(LayoutModule):
         y[rows, layout.columns[stored]] = layout.values[stored]
         return torch.from_numpy(y).view(*x.shape, layout.inputs)
 
+    def to_dense(self) -> nn.Module:
+        """The embedding of torch's that gives the same."""
+        return nn.Embedding.from_pretrained(self.dense_weight()).eval()
+
     def own_macs(self, output: Tensor) -> int:
         """None: values are fetched."""
         return 0
