@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import gossamer as gs
-from gossamer.runtime import SparseLinear, sparse_training, to_dense
+from gossamer.runtime import SparseLinear, sparse_training, to_dense, training_models
 
 
 def digits() -> tuple[torch.Tensor, torch.Tensor]:
@@ -183,6 +183,44 @@ def test_tied_and_hooked_layers_stay_dense():
     made = sparse_training(model, samples(16, 600))
     assert [type(module) for module in made] == [nn.Linear] * 3
     assert made[0].weight is made[1].weight
+
+
+class Reading(nn.Module):
+    """Calls two layers, one of them by name, and reads the weight of one."""
+
+    def __init__(self):
+        super().__init__()
+        self.read, self.called = nn.Linear(64, 64), nn.Linear(64, 64)
+
+    def forward(self, x):
+        return F.linear(self.called(input=self.read(x)), self.read.weight)
+
+
+def test_layers_whose_weight_is_read_stay_dense(monkeypatch):
+    monkeypatch.setattr(
+        training_models, "_fastest", lambda linear, shape: SparseLinear.from_linear(linear)
+    )
+    model = Reading()
+    gs.nn.prune(model, keep=0.05)
+    made = sparse_training(model, torch.randn(4, 64))
+    assert [type(part) for part in made.children()] == [nn.Linear, SparseLinear]
+
+
+def test_layers_with_masks_of_torch_stay_dense():
+    model = nn.Sequential(nn.Linear(64, 64))
+    torch.nn.utils.prune.l1_unstructured(model[0], "weight", 0.95)
+    made = sparse_training(model, torch.randn(4, 64))
+    assert type(made[0]) is nn.Linear
+    made(torch.randn(4, 64)).sum().backward()
+    assert made[0].weight_orig.grad.any()
+
+
+def test_mistakes_of_the_model_are_told():
+    model = Reading()
+    gs.nn.prune(model, keep=0.05)
+    del model.called
+    with pytest.raises(AttributeError, match="called"):
+        sparse_training(model, torch.randn(4, 64))
 
 
 def test_the_example_leaves_no_trace():

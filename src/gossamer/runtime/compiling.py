@@ -21,7 +21,7 @@ from gossamer.runtime.example_calls import Call, deviation, example_calls
 from gossamer.runtime.fusing import fold_norms, fuse_activations, readers
 from gossamer.runtime.layout_module import LayoutModule
 from gossamer.runtime.racing import race
-from gossamer.runtime.swapping import has_hooks, put_in
+from gossamer.runtime.swapping import copied, has_hooks, put_in
 from gossamer.runtime.threads import checked_threads
 
 # By which share of the largest output the outputs may differ: rounding, for weights as they are.
@@ -103,7 +103,7 @@ def compile(
     limit = _limit(values, tolerance)
     _check(model)
     inputs = positional(example_inputs)
-    before = deepcopy(model).eval().requires_grad_(False)
+    before = copied(model).eval().requires_grad_(False)
     plan = _Plan.of(deepcopy(before), inputs)
     found = plan.choices(options, limit, race([partial(before, *inputs)])[0], progress)
     with torch.no_grad():

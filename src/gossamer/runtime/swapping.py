@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 
-from torch import nn
+from torch import Tensor, nn
 
 from gossamer.runtime.padded_encoder import PaddedEncoder
 
 Make = Callable[[str, nn.Module], nn.Module | None]
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """A copy of the model, also where hooks compute weights, which torch does not copy."""
+    computed = {
+        id(value): value.detach().clone()
+        for module in model.modules()
+        for value in vars(module).values()
+        if isinstance(value, Tensor) and not value.is_leaf
+    }
+    return deepcopy(model, computed)
 
 
 def has_hooks(module: nn.Module) -> bool:
@@ -32,7 +43,7 @@ def swapped(model: nn.Module, make: Make) -> nn.Module:
     >>> swapped(model, lambda name, module: nn.Tanh() if name == "1" else None)[1]
     Tanh()
     """
-    model = deepcopy(model)
+    model = copied(model)
     made = {module: make(name, module) for name, module in model.named_modules()}
     return put_in(model, {old: new for old, new in made.items() if new is not None})
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from copy import deepcopy
+from collections.abc import Collection, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -30,7 +28,8 @@ def sparse_training(model: nn.Module, example_inputs: Tensor | Sequence[Any]) ->
     Parameters
     ----------
     model : nn.Module
-        Left as it is. Layers with hooks, with parametrised or with tied weights stay dense.
+        Left as it is. Layers with hooks, with parametrised or with tied weights stay dense, and
+        those whose weight the model reads without calling them.
     example_inputs : tensor, or sequence of the forward method's positional arguments
         A batch as it comes in training.
 
@@ -62,10 +61,7 @@ def sparse_training(model: nn.Module, example_inputs: Tensor | Sequence[Any]) ->
       (2): Linear(in_features=1024, out_features=10, bias=True)
     )
     """
-    # what runs is a copy: in training mode batch norms would take note of the example
-    running = deepcopy(model)
-    with _recorded(_candidates(running)) as shapes, torch.no_grad():
-        running(*positional(example_inputs))
+    shapes = _shapes(model, positional(example_inputs))
 
     def make(name: str, module: nn.Module) -> nn.Module | None:
         if name not in shapes:
@@ -92,18 +88,46 @@ def _candidates(model: nn.Module) -> dict[str, nn.Linear]:
     }
 
 
-@contextmanager
-def _recorded(layers: dict[str, nn.Linear]) -> Iterator[dict[str, torch.Size]]:
-    """The shapes of the layers' inputs, by name."""
-    shapes: dict[str, torch.Size] = {}
-    with ExitStack() as hooks:
-        for name, layer in layers.items():
+class _Called(nn.Module):
+    """A layer that notes the shape of its input, and whose weight nobody else can read."""
 
-            def record(module: nn.Module, inputs: tuple[Tensor, ...], name: str = name) -> None:
-                shapes[name] = inputs[0].shape
+    def __init__(self, linear: nn.Module) -> None:
+        super().__init__()
+        self.linear = linear
+        self.shape: torch.Size | None = None
 
-            hooks.callback(layer.register_forward_pre_hook(record).remove)
-        yield shapes
+    def forward(self, input: Tensor) -> Tensor:
+        self.shape = input.shape
+        y: Tensor = self.linear(input)
+        return y
+
+
+def _shapes(model: nn.Module, inputs: tuple[Any, ...]) -> dict[str, torch.Size]:
+    """The inputs' shapes of those candidates that are called, and not read in another way."""
+
+    def seen(names: Collection[str]) -> dict[str, torch.Size]:
+        # a copy: in training mode batch norms take note of what they see
+        watched = swapped(model, lambda name, part: _Called(part) if name in names else None)
+        with torch.no_grad():
+            watched(*inputs)
+        return {
+            name: part.shape
+            for name, part in watched.named_modules()
+            if isinstance(part, _Called) and part.shape is not None
+        }
+
+    def alone(name: str) -> dict[str, torch.Size]:
+        try:
+            return seen([name])
+        except AttributeError:
+            return {}
+
+    names = _candidates(model)
+    try:
+        return seen(names)
+    except AttributeError:
+        seen([])  # where the model itself is at fault, it says so
+        return {name: shape for each in names for name, shape in alone(each).items()}
 
 
 def _fastest(linear: nn.Linear, shape: torch.Size) -> nn.Module:
