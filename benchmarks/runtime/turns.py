@@ -52,7 +52,7 @@ def in_turn(contestants: Sequence[Contestant], budget: float, pause: float = 0.0
     """Time all; ``budget`` is about how many seconds they may take together."""
     for one in contestants:  # what compiles or allocates does so now
         one.turn(1)
-    estimates = [one.turn(2)[1] for one in contestants]
+    estimates = [min(_short(one, pause) for _ in range(2)) for one in contestants]
     calls = [min(max(round(BURST / seconds), 1), MOST_CALLS) for seconds in estimates]
     a_round = sum(s * n + pause for s, n in zip(estimates, calls, strict=True))
     rounds = min(max(round(budget / a_round), LEAST_ROUNDS), MOST_ROUNDS)
@@ -63,6 +63,11 @@ def in_turn(contestants: Sequence[Contestant], budget: float, pause: float = 0.0
                 time.sleep(pause)
                 taken.append(one.turn(count))
     return [_summary(taken) for taken in times]
+
+
+def _short(one: Contestant, pause: float) -> float:
+    time.sleep(pause)
+    return one.turn(2)[1]
 
 
 def _summary(taken: list[tuple[float, float]]) -> Taken:

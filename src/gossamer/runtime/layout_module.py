@@ -19,6 +19,9 @@ from gossamer.runtime.threads import checked_threads
 # The layout, the bias (zeros where there is none) and the bounds, as products take them.
 Views = tuple[Layout, np.ndarray, Bounds]
 
+# Each is asked at each call.
+_is_tracing, _is_transforming = torch._C._is_tracing, torch._C._are_functorch_transforms_active
+
 # pickle cannot read torch's unsigned types back.
 _SIGNED = {"uint16": "int16", "uint32": "int32", "uint64": "int64"}
 
@@ -32,8 +35,8 @@ def watched(x: Tensor) -> bool:
     return (
         (x.requires_grad and torch.is_grad_enabled())
         or forward_ad._current_level >= 0
-        or torch._C._is_tracing()
-        or torch._C._are_functorch_transforms_active()
+        or _is_tracing()
+        or _is_transforming()
     )
 
 
@@ -115,9 +118,9 @@ class LayoutModule(nn.Module):
         """
         own = self._buffers
         try:
-            views, *seen = self._views
+            views, values, bias = self._views
             # torch.func.functional_call, or an assignment, puts other tensors there
-            if seen[0] is own["values"] and seen[1] is own["bias"]:
+            if values is own["values"] and bias is own["bias"]:
                 return views
             self.forget_views()
         except (AttributeError, KeyError):
@@ -127,11 +130,11 @@ class LayoutModule(nn.Module):
             arrays = {name: tensor.numpy() for name, tensor in held if tensor is not None}
             offset = None if self.bias is None else self.bias.numpy()
         layout = restored(self.layout_name, self.layout_numbers, arrays)
-        bias = np.zeros(layout.rows, np.float32) if offset is None else offset
-        checked_bias(bias, layout.rows)
+        added = np.zeros(layout.rows, np.float32) if offset is None else offset
+        checked_bias(added, layout.rows)
         self.check_sizes(layout)
         checked_threads(self.threads)
-        views = layout, bias, self.bounds
+        views = layout, added, self.bounds
         self._views: tuple[Views, Tensor | None, Tensor | None] = views, own["values"], self.bias
         return views
 

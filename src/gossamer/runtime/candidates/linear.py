@@ -57,14 +57,14 @@ class RuntimeLinear(LayoutModule):
         if x.requires_grad or x.dtype is not torch.float32:
             x = self.admitted(x)
         array = x.numpy()
-        *leading, inputs = array.shape or (-1,)
         layout, bias, bounds = self.views()
-        if inputs != layout.inputs:
-            raise ValueError(f"x must have shape (..., {layout.inputs}), got {tuple(array.shape)}.")
-        y = np.empty((*leading, layout.rows), np.float32)
+        shape, rows = array.shape, layout.rows
+        if not shape or shape[-1] != layout.inputs:
+            raise ValueError(f"x must have shape (..., {layout.inputs}), got {shape}.")
+        y = np.empty((*shape[:-1], rows), np.float32)
         if y.size:
-            flat = array.reshape(-1), bias, bounds, y.reshape(-1)
-            run_plan(layout, *flat, y.size // layout.rows, self.allowed_threads())
+            samples, threads = y.size // rows, self.allowed_threads()
+            run_plan(layout, array.reshape(-1), bias, bounds, y.reshape(-1), samples, threads)
         return torch.from_numpy(y)
 
     def dense(self, x: Tensor) -> Tensor:
