@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from gossamer import report
@@ -31,3 +32,9 @@ def test_nothing_to_show() -> None:
     empty: dict[str, Any] = {"layers": [], "total": {}}
     (text,) = report.plot_compiled(empty).texts
     assert text.get_text() == "No layer could be replaced."
+
+
+def test_what_is_no_report_is_refused() -> None:
+    for thing in ({}, [1.0], None):
+        with pytest.raises(TypeError, match=r"runtime\.report\(model\)"):
+            report.plot_compiled(thing)

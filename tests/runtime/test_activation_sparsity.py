@@ -226,5 +226,7 @@ def test_layers_that_the_examples_do_not_reach_are_named(model):
         def forward(self, x):
             return self.used(x)
 
-    with pytest.raises(ValueError, match=r"do not reach \['other'\]"):
+    with pytest.raises(ValueError, match=r"bring nothing to \['other'\]"):
         sparsify_activations(Unused(), torch.randn(3, 4))
+    with pytest.raises(ValueError, match="bring nothing to"):
+        sparsify_activations(model, torch.randn(0, model[0].in_features))

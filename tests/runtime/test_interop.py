@@ -163,3 +163,15 @@ def test_complex_weights_are_refused():
         from_scipy(scipy.sparse.eye_array(3) * 1j)
     with pytest.raises(TypeError, match="weight must be real"):
         from_torch(torch.eye(3) * 1j)
+
+
+def test_numbers_beyond_single_precision_are_refused():
+    for layout in ("csr", "slicedrows"):
+        weight = scipy.sparse.csr_array(np.eye(20) * 1e300)
+        with pytest.raises(ValueError, match="1e\\+300"):
+            from_scipy(weight, layout)
+
+
+def test_layouts_are_made_of_arrays():
+    with pytest.raises(TypeError, match=r"NumPy array, got list.*from_torch"):
+        CSR.build([[1.0, 0.0]])

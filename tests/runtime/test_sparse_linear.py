@@ -127,6 +127,10 @@ def test_every_place_is_as_likely():
 def test_layers_that_cannot_be(options, error):
     with pytest.raises(ValueError, match=error):
         SparseLinear(10, 24, **options)
+    with pytest.raises(ValueError, match="must not be negative, got -3 and 4"):
+        SparseLinear(-3, 4, keep=0.5)
+    with pytest.raises(TypeError, match="block must be a pair"):
+        SparseLinear(16, 16, keep=0.5, layout="blocks", block=16)
 
 
 def test_inputs_that_do_not_fit():

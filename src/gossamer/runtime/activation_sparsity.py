@@ -228,9 +228,11 @@ def _inputs(model: nn.Module, example_inputs: Any, names: Sequence[str]) -> dict
         found[name].append(some.to("cpu", torch.float32, copy=True))
 
     _watch(model, example_inputs, note, names)
-    unused = [name for name, inputs in found.items() if not inputs]
+    unused = [name for name, inputs in found.items() if not sum(map(len, inputs))]
     if unused:
-        raise ValueError(f"example_inputs do not reach {unused}: leave these out of keep.")
+        raise ValueError(
+            f"example_inputs bring nothing to {unused}: give more, or leave these out of keep."
+        )
     return {name: torch.cat(inputs) for name, inputs in found.items()}
 
 

@@ -70,13 +70,25 @@ def from_scipy(weight: Any, layout: str | type[Layout] = "csr", **options: Any) 
     if weight.dtype.kind == "c":
         raise TypeError(f"weight must be real, got {weight.dtype}: layouts hold float32.")
     if kind is not CSR:
-        return kind.build(weight.toarray().astype(np.float32), **options)
+        return kind.build(_single(weight.toarray()), **options)
     # summed and sorted in a copy
     rows = weight.tocsr(copy=True)
     rows.sum_duplicates()
     rows.eliminate_zeros()
     columns, starts = narrow(rows.indices, rows.shape[1]), offsets(rows.indptr)
-    return CSR(rows.shape[0], rows.shape[1], rows.data.astype(np.float32), columns, starts)
+    return CSR(rows.shape[0], rows.shape[1], _single(rows.data), columns, starts)
+
+
+def _single(values: np.ndarray) -> np.ndarray:
+    """Numbers as float32, which must hold them."""
+    with np.errstate(over="ignore"):
+        single = values.astype(np.float32)
+    if (np.isinf(single) & np.isfinite(values)).any():
+        raise ValueError(
+            f"weight holds numbers up to {np.abs(values).max():.3g}, which float32 cannot: scale "
+            "it down."
+        )
+    return single
 
 
 def to_torch_csr(layout: Layout) -> Tensor:

@@ -223,6 +223,11 @@ def checked_bias(bias: np.ndarray, rows: int) -> np.ndarray:
 
 def checked_weight(weight: np.ndarray) -> np.ndarray:
     """The weight that a layout is built of: float32 (rows, inputs)."""
+    if not isinstance(weight, np.ndarray):
+        raise TypeError(
+            f"weight must be a NumPy array, got {type(weight).__name__}: tensors and sparse "
+            "matrices become layouts by gossamer.runtime.from_torch and from_scipy."
+        )
     if weight.ndim != 2 or weight.dtype != np.float32:
         raise ValueError(
             f"weight must be float32 of shape (rows, inputs), got {weight.dtype} of "

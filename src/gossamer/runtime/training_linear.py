@@ -104,6 +104,11 @@ class SparseLinear(nn.Module):
         height, width = sides_of(layout, block)
         if (keep is None) == (fan_in is None):
             raise ValueError(f"say either keep or fan_in, got keep={keep}, fan_in={fan_in}.")
+        if min(in_features, out_features) < 0:
+            raise ValueError(
+                f"in_features and out_features must not be negative, got {in_features} and "
+                f"{out_features}."
+            )
         if keep is not None and not 0 <= keep <= 1:
             raise ValueError(f"keep must be a share of the weights, from 0 to 1, got {keep}.")
         if layout == "condensed" and fan_in is None:
@@ -338,7 +343,12 @@ def sides_of(layout: str, block: tuple[int, int]) -> tuple[int, int]:
     """Height and width of the blocks of a layout."""
     if layout not in ("csr", "condensed", "blocks"):
         raise ValueError(f"layout must be 'csr', 'condensed' or 'blocks', got {layout!r}.")
-    height, width = block if layout == "blocks" else (1, 1)
+    if layout != "blocks":
+        return 1, 1
+    try:
+        height, width = block
+    except TypeError:
+        raise TypeError(f"block must be a pair (height, width), got {block!r}.") from None
     return height, width
 
 

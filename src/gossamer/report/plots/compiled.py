@@ -41,7 +41,12 @@ def plot_compiled(report: Any, *, ax: Axes | None = None) -> Axes:
     >>> plot_compiled({"layers": [row], "total": total}).get_xlabel()
     'microseconds'
     """
-    record: Mapping[str, Any] = report if isinstance(report, Mapping) else report.to_dict()
+    record: Any = report if isinstance(report, Mapping) else getattr(report, "to_dict", dict)()
+    if not {"layers", "total"} <= set(record):
+        raise TypeError(
+            f"report must be what gossamer.runtime.report(model) gives, or its to_dict(), got "
+            f"{type(report).__name__}."
+        )
     rows = record["layers"]
     ax = quiet(new_axes(0.7 + 0.34 * (len(rows) + 1)) if ax is None else ax, grid="x")
     if not rows:
