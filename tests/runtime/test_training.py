@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 from sparse_layers import LAYOUTS, assert_gradients, layer, samples
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils import prune
 
 import gossamer as gs
 from gossamer.runtime import SparseLinear, sparse_training, to_dense, training_models
@@ -208,7 +209,7 @@ def test_layers_whose_weight_is_read_stay_dense(monkeypatch):
 
 def test_layers_with_masks_of_torch_stay_dense():
     model = nn.Sequential(nn.Linear(64, 64))
-    torch.nn.utils.prune.l1_unstructured(model[0], "weight", 0.95)
+    prune.l1_unstructured(model[0], "weight", 0.95)
     made = sparse_training(model, torch.randn(4, 64))
     assert type(made[0]) is nn.Linear
     made(torch.randn(4, 64)).sum().backward()

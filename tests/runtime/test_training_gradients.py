@@ -52,7 +52,7 @@ def test_gradients_of_inputs_with_any_dimensions_and_strides():
 
 
 def test_gradients_shared_by_threads(monkeypatch):
-    monkeypatch.setattr("gossamer.runtime.training.WORTH_SHARING", 0)
+    monkeypatch.setattr("gossamer.runtime.backward_products.WORTH_SHARING", 0)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:

@@ -161,6 +161,34 @@ class Layout(ABC):
         )
         return y
 
+    def transposed_matmul(self, g: np.ndarray, *, threads: int = 1) -> np.ndarray:
+        """``g W``: g (samples, rows) to (samples, inputs), both float32; gradients of the inputs.
+
+        CSR, Condensed and BlockRows pass over what they store; the other kinds, which lie for the
+        product forward, make their weight dense for it.
+
+        Parameters
+        ----------
+        g : (samples, rows) array
+            Copied where it is not C-contiguous.
+        threads : int
+            How many may share the work.
+
+        Raises
+        ------
+        ValueError
+            For other shapes and types.
+        """
+        if g.ndim != 2 or g.shape[1] != self.rows or g.dtype != np.float32:
+            raise ValueError(
+                f"g must be float32 of shape (samples, {self.rows}), got {g.dtype} of {g.shape}."
+            )
+        return self._times(np.ascontiguousarray(g), threads)
+
+    def _times(self, g: np.ndarray, threads: int) -> np.ndarray:
+        product: np.ndarray = g @ self.dense()
+        return product
+
     def __getstate__(self) -> dict[str, Any]:
         # plans hold functions, and are for the machine they were made on
         return self._fields()

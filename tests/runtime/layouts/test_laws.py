@@ -106,6 +106,20 @@ def test_each_product_by_groups_of_rows(case, rng):
         assert_product(case, y[:last], layout.dense(), x[:last], bias, Bounds())
 
 
+@pytest.mark.parametrize("shape", ((5, 70), (96, 64), (250, 333)), ids=str)
+def test_transposed_matmul_is_the_product_with_the_transposed_weight(case, rng, shape):
+    layout, _, _ = problem(case, rng, shape, 1)
+    for samples in (0, 1, 3, 17, 100):
+        g = rng.standard_normal((layout.rows, samples), dtype=np.float32).T
+        for threads in (1, 2):
+            got = layout.transposed_matmul(g, threads=threads)
+            assert got.shape == (samples, layout.inputs)
+            transposed, nothing = layout.dense().T, np.zeros(layout.inputs)
+            assert_product(case, got, transposed, g, nothing, Bounds())
+    with pytest.raises(ValueError, match="g must be float32"):
+        layout.transposed_matmul(np.zeros((2, layout.rows + 1), np.float32))
+
+
 def test_bounds_keep_nan(case, rng):
     layout, x, bias = problem(case, rng, (60, 40), 5)
     reads = layout.dense() != 0

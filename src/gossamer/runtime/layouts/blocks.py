@@ -8,6 +8,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from gossamer.runtime.backward_products import input_gradients
 from gossamer.runtime.checks import check_blocks, check_indices, check_starts, check_values
 from gossamer.runtime.layout import LAYOUTS, Layout, checked_weight, named_options
 from gossamer.runtime.product import Product, narrow, offsets
@@ -83,3 +84,7 @@ class BlockRows(Layout):
     def products(self) -> Sequence[Product]:
         strips = strip_products(self.height, self.width)
         return strips + (slab_products(self.height, self.width) if self.height > 1 else ())
+
+    def _times(self, g: np.ndarray, threads: int) -> np.ndarray:
+        product = input_gradients(self, g, threads)
+        return product if self.scales is None else product * self.scales

@@ -10,6 +10,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from gossamer.kernels.slices import equal_start
+from gossamer.runtime.backward_products import input_gradients
 from gossamer.runtime.checks import check_array, check_indices
 from gossamer.runtime.layout import LAYOUTS, Layout, checked_weight, named_options
 from gossamer.runtime.product import Product, narrow
@@ -72,6 +73,9 @@ class Condensed(Layout):
 
     def products(self) -> Sequence[Product]:
         return strip_products(start=equal_start) + gather_products(equal_start)
+
+    def _times(self, g: np.ndarray, threads: int) -> np.ndarray:
+        return input_gradients(self, g, threads)
 
     @cached_property
     def starts(self) -> np.ndarray:

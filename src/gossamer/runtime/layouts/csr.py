@@ -8,6 +8,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from gossamer.runtime.backward_products import input_gradients
 from gossamer.runtime.checks import check_array, check_indices, check_starts
 from gossamer.runtime.layout import LAYOUTS, Layout, checked_weight, named_options
 from gossamer.runtime.product import Product, narrow, offsets
@@ -53,3 +54,6 @@ class CSR(Layout):
 
     def products(self) -> Sequence[Product]:
         return strip_products() + gather_products()
+
+    def _times(self, g: np.ndarray, threads: int) -> np.ndarray:
+        return input_gradients(self, g, threads)
