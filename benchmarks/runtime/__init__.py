@@ -8,6 +8,9 @@
 ``roofline``          what the machine could do: bandwidth by size, peak of dense products
 ``runner``            all cases, kept as JSON lines
 ``table, plot``       what was measured, as Markdown and as a picture
-``models``            whole networks before and after, with their accuracy
+``models, networks``  whole networks before and after, with their accuracy
+``convolutions``      sparse convolutions, against both of torch's memory formats
+``training``          steps of training with sparse weights, and layers that have no dense one
+``precisions``        stored values of float32, bfloat16 and int8
 ====================  =============================================================================
 """

@@ -1,4 +1,7 @@
-"""What the machine could do: how fast it reads arrays of each size, its peak of dense products."""
+"""What the machine could do: how fast it reads arrays of each size, its peak of dense products.
+
+Williams, Waterman and Patterson (2009), Roofline: an insightful visual performance model.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ SIDE = 1024  # of the matrices whose dense product is the peak
 
 @numba.njit(fastmath=True, nogil=True)
 def _read(array: np.ndarray, times: int) -> float:
-    """The sum of an array, several times; ``time & 1`` keeps the compiler from doing it once."""
+    """The sum of an array, several times; ``number & 1`` keeps the compiler from doing it once."""
     total = np.float32(0)
     for number in range(times):
         for i in range(array.size - (number & 1)):

@@ -90,6 +90,17 @@ def test_what_slows_the_whole_model_is_taken_back(monkeypatch: pytest.MonkeyPatc
     assert sorted(row.layout == "dense" for row in gs.runtime.report(fast).layers) == [False, True]
 
 
+@pytest.mark.parametrize("objective, stay", [("latency", 0), ("memory", 2)])
+def test_fewer_bytes_may_cost_some_time(
+    objective: str, stay: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One per cent of the model's for each layer."""
+    sparse_layers_win(monkeypatch)
+    monkeypatch.setattr(compiling, "race", lambda runs, *_: [1.0, 1.019][: len(runs)])
+    fast = gs.compile(pruned(mlp()), torch.randn(1, 64), objective)
+    assert len(runtime_layers(fast)) == stay
+
+
 def test_nothing_is_slower_where_it_is_measured() -> None:
     torch.manual_seed(0)
     model = pruned(nn.Sequential(nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 10)), keep=0.1)

@@ -138,7 +138,7 @@ def test_padding(mode, padding):
 @pytest.mark.parametrize("room", [0, 500, 2000, 10**6])
 @pytest.mark.parametrize(("stride", "padding"), [(1, 1), (2, 1), (1, 4)])
 def test_parts_of_images_and_several_images(room, stride, padding, monkeypatch):
-    monkeypatch.setattr(convolution_plan, "handover", lambda crew, threads: 0.0)
+    monkeypatch.setattr(convolution_plan, "seconds_to_share", lambda crew, threads: 0.0)
     conv = sparse(nn.Conv2d(3, 16, 3, stride, padding), height=16)
     layout = BlockRows.build(unfolded_weight(conv), height=16)
     x = images(5, 3, 11, 9)

@@ -88,6 +88,6 @@ def test_caches_grow_with_their_distance():
 
 
 def test_the_digest_of_the_code_is_short_and_steady():
-    assert machine.code_digest() == machine.code_digest()
+    assert machine.code_digest.__wrapped__() == machine.code_digest()
     assert len(machine.code_digest()) == 16
     assert np.all([len(text) > 0 for text in machine.processor()[:1]])

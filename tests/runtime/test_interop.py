@@ -175,3 +175,10 @@ def test_numbers_beyond_single_precision_are_refused():
 def test_layouts_are_made_of_arrays():
     with pytest.raises(TypeError, match=r"NumPy array, got list.*from_torch"):
         CSR.build([[1.0, 0.0]])
+
+
+@pytest.mark.parametrize("layout", ("csr", "blockrows"))
+def test_options_that_a_layout_does_not_have_are_refused(layout):
+    weight = scipy.sparse.eye_array(16)
+    with pytest.raises(TypeError, match=r"has no option 'hight'"):
+        from_scipy(weight, layout, hight=16)

@@ -130,3 +130,8 @@ def test_on_a_gpu_products_are_those_of_the_dense_model(rng):
     values, metadata = pack_two_of_four(model[0].weight)
     packed = torch.sparse.SparseSemiStructuredTensorCUTLASS.from_dense(model[0].weight.detach())
     assert torch.equal(packed.packed, values) and torch.equal(packed.meta, metadata)
+
+
+def test_weights_may_lie_anyhow(rng):
+    weight = two_of_four(rng, 8, 16, torch.float32)
+    assert is_two_of_four(weight.T.contiguous().T)

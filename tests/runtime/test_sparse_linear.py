@@ -181,3 +181,14 @@ def test_it_is_single_precision_whatever_torch_makes_by_default():
     finally:
         torch.set_default_dtype(before)
     assert made.values.dtype == made.bias.dtype == made(torch.ones(1, 8)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("layout", ("csr", "condensed", "blocks"))
+@pytest.mark.parametrize("sides", ((6, 0), (0, 16), (0, 0)), ids=str)
+def test_layers_without_inputs_or_outputs(layout, sides):
+    made = SparseLinear(*sides, fan_in=min(2, sides[0]), layout=layout)
+    x = torch.ones(3, sides[0], requires_grad=True)
+    y = made(x)
+    y.sum().backward()
+    assert y.shape == (3, sides[1]) and x.grad.shape == x.shape
+    assert made.layout.dense().shape == sides[::-1]

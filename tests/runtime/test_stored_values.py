@@ -136,9 +136,9 @@ def test_they_take_about_a_quarter_of_the_memory(rng):
 def test_the_best_of_each_precision_is_on_the_shortlist(weight):
     found = shortlist(weight, 1, Options("memory", "int8"))
     assert found[0].precision == "int8"
-    assert {"float32", "bfloat16"} <= {getattr(layout, "precision", "float32") for layout in found}
+    assert {"float32", "bfloat16"} <= {layout.precision for layout in found}
     exact = shortlist(weight, 1, Options("memory"))
-    assert {getattr(layout, "precision", "float32") for layout in exact} == {"float32"}
+    assert {layout.precision for layout in exact} == {"float32"}
 
 
 def test_compiled_models_are_saved_and_sent(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gossamer.kernels import backward, bind, slices, strips
-from gossamer.runtime.threads import _pool, cut
+from gossamer.runtime.threads import cut, together
 
 # Lanes of a vector and vectors across a panel, for up to so many samples. The values read a panel
 # at random, the input also writes it: it should be narrower, so that it fits the nearer cache.
@@ -61,12 +61,9 @@ def _shared(
     piece: Callable[[int, int], None], size: int, unit: int, work: int, threads: int
 ) -> None:
     """Call ``piece`` for ranges of ``size`` that threads share, where there is work for them."""
-    crew = threads if work >= WORTH_SHARING else 1
-    first, *others = cut(0, size, unit, crew) or [(0, 0)]
-    futures = [_pool(crew - 1).submit(piece, *part) for part in others]
-    piece(*first)
-    for future in futures:
-        future.result()
+    parts = cut(0, size, unit, threads if work >= WORTH_SHARING else 1)
+    if parts:
+        together(piece, parts)
 
 
 def _panel(panels: tuple[tuple[int, int], ...], samples: int) -> tuple[int, int]:

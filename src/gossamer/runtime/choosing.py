@@ -78,9 +78,14 @@ def _best(
     if options.objective == "latency":
         fast = [place for place, time in enumerate(times) if time < CLEARLY * dense]
         return min(fast, key=times.__getitem__, default=None)
-    allowed = dense + ALLOWANCE * whole / call.count
+    allowed = dense + allowance(options) * whole / call.count
     fit = [place for place, time in enumerate(times) if time <= allowed]
     return min(fit, key=sizes.__getitem__, default=None)
+
+
+def allowance(options: Options) -> float:
+    """Share of the model's time that a layer may cost more than it did."""
+    return 0.0 if options.objective == "latency" else ALLOWANCE
 
 
 def layout_of(module: nn.Module) -> str:
@@ -90,8 +95,8 @@ def layout_of(module: nn.Module) -> str:
     layout = module.layout
     height, width = layout.block
     block = "" if height == width == 1 else f" {height}x{width}"
-    precision = getattr(layout, "precision", "float32")
-    return f"{layout.name}{block}{'' if precision == 'float32' else f' {precision}'}"
+    precision = "" if layout.precision in ("float32", layout.name) else f" {layout.precision}"
+    return f"{layout.name}{block}{precision}"
 
 
 def tie(choices: Iterable[Choice]) -> None:

@@ -15,7 +15,7 @@ from gossamer.nn.channels import positional
 from gossamer.nn.memory import parameter_bytes
 from gossamer.runtime.candidates import OBJECTIVES, VALUES, Options, replaceable
 from gossamer.runtime.candidates.attention import opened
-from gossamer.runtime.choosing import Choice, choose, tie
+from gossamer.runtime.choosing import Choice, allowance, choose, tie
 from gossamer.runtime.compile_report import ATTRIBUTE, CompileReport, Row
 from gossamer.runtime.example_calls import Call, deviation, example_calls
 from gossamer.runtime.fusing import fold_norms, fuse_activations, readers
@@ -45,7 +45,8 @@ def compile(
     layouts that the cost model finds promising, on what it sees of the example. The fastest stays:
     where that is the layer itself, it stays as it is. Batch norms are folded into the layers before
     them, and a ReLU or the like that alone reads a replaced layer's result becomes part of it. In
-    the end the model is measured as a whole, and where it got slower, replacements are taken back.
+    the end the model is measured as a whole, and where it got slower (with ``"memory"``: by more
+    than its layers may), replacements are taken back.
 
     Parameters
     ----------
@@ -108,7 +109,7 @@ def compile(
     found = plan.choices(options, limit, race([partial(before, *inputs)])[0], progress)
     with torch.no_grad():
         expected = before(*inputs)
-        fast, times, used = _fastest(before, plan, found, inputs)
+        fast, times, used = _fastest(before, plan, found, inputs, options)
         apart = deviation(fast(*inputs), expected)
         steady = apart <= limit or deviation(before(*inputs), expected) <= limit
     if not steady:
@@ -193,9 +194,13 @@ class _Plan:
 
 
 def _fastest(
-    before: nn.Module, plan: _Plan, choices: list[Choice], inputs: tuple[Any, ...]
+    before: nn.Module,
+    plan: _Plan,
+    choices: list[Choice],
+    inputs: tuple[Any, ...],
+    options: Options,
 ) -> tuple[nn.Module, tuple[float, float], list[Choice]]:
-    """The model with as many of the choices as make it faster as a whole.
+    """The model with as many of the choices as do not make it slower as a whole than they may.
 
     Returns it, the times of the model before and of it, and the choices that it has.
     """
@@ -204,7 +209,7 @@ def _fastest(
     while True:
         fast = plan.made(used)
         old, new = race([partial(before, *inputs), partial(fast, *inputs)], _SECONDS)
-        if new <= old:
+        if new <= old * (1 + allowance(options) * len(used)):
             return fast, (old, new), used
         if not used:
             return before, (old, old), []

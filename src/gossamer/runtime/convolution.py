@@ -42,6 +42,11 @@ class RuntimeConv2d(LayoutModule):
     groups : int, default 1
     padding_mode : {"zeros", "reflect", "replicate", "circular"}
 
+    References
+    ----------
+    Park, Li, Wen, Tang, Li, Chen and Dubey (2017), Faster CNNs with direct sparse convolutions and
+    guided pruning.
+
     Examples
     --------
     >>> conv = nn.Conv2d(3, 16, 3, stride=2, padding=1)

@@ -12,9 +12,10 @@ import numpy as np
 
 from gossamer.kernels import bind, shifts, strips
 from gossamer.kernels.machine import caches, registers
+from gossamer.runtime.cost import seconds_to_share
 from gossamer.runtime.layout import Layout
 from gossamer.runtime.product import Bounds, offsets
-from gossamer.runtime.threads import handover, share
+from gossamer.runtime.threads import share
 
 Shape = tuple[int, int, int, int]  # samples, channels, height, width
 # Of flat x to flat y: x, bias, bounds, y, threads.
@@ -177,8 +178,8 @@ def _shared(
     def convolve(
         x: np.ndarray, bias: np.ndarray, bounds: Bounds, y: np.ndarray, threads: int
     ) -> None:
-        given = *arguments, x, bias, np.float32(bounds.low), np.float32(bounds.high), y, *sizes
-        if threads == 1 or seconds * (1 - 1 / threads) < handover("pool", threads):
+        given = *arguments, x, bias, *bounds.limits, y, *sizes
+        if threads == 1 or seconds * (1 - 1 / threads) < seconds_to_share("pool", threads):
             kernel(*given, 0, parts, 0, rows)
         else:
             share(lambda *part: kernel(*given, *part), 0, parts, 1, rows, strips.GROUP, threads)

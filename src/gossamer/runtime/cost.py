@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Nanoseconds of each kind of work that has not been measured: less than on most machines, so that
 # what might be fastest gets measured, and what cannot be does not.
-TYPICAL = {"call": 500.0, "block": 0.3, "fused": 0.1, "row": 1.0, "read": 0.1, "written": 0.1}
+TYPICAL = {"call": 500.0, "block": 0.3, "fused": 0.1, "row": 1.0, "written": 0.1}
 TYPICAL_HANDOVER = {"openmp": 3e-6, "pool": 6e-5}
 # Work that each thread does for itself where they share the rows.
 REPEATED = {"call", "packed"}
@@ -40,8 +40,12 @@ def seconds(product: Product, layout: Layout, samples: int, share: float = 1.0) 
 def cheapest_handover(product: Product, threads: int) -> tuple[float, str]:
     """Seconds that sharing a product among threads adds, and whose threads they best are."""
     kinds = ("openmp", "pool") if product.together and openmp() else ("pool",)
-    costs = {k: handover(k, threads) if calibrating() else TYPICAL_HANDOVER[k] for k in kinds}
-    return min((cost, kind) for kind, cost in costs.items())
+    return min((seconds_to_share(kind, threads), kind) for kind in kinds)
+
+
+def seconds_to_share(crew: str, threads: int) -> float:
+    """Seconds that it takes a crew, "openmp" or "pool", to begin and to end together."""
+    return handover(crew, threads) if calibrating() else TYPICAL_HANDOVER[crew]
 
 
 def calibrating() -> bool:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gossamer.nn.channels import evaluating, positional
-from gossamer.runtime.layout import LAYOUTS, Layout
+from gossamer.runtime.layout import LAYOUTS, Layout, check_options
 from gossamer.runtime.layout_module import LayoutModule
 from gossamer.runtime.layouts import CSR
 from gossamer.runtime.product import narrow, offsets
@@ -71,6 +71,7 @@ def from_scipy(weight: Any, layout: str | type[Layout] = "csr", **options: Any) 
         raise TypeError(f"weight must be real, got {weight.dtype}: layouts hold float32.")
     if kind is not CSR:
         return kind.build(_single(weight.toarray()), **options)
+    check_options(CSR, options)
     # summed and sorted in a copy
     rows = weight.tocsr(copy=True)
     rows.sum_duplicates()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, wraps
 from inspect import Parameter, signature
@@ -100,6 +100,11 @@ class Layout(ABC):
     def block(self) -> tuple[int, int]:
         """Rows and columns of the blocks that are zero or not as a whole."""
         return 1, 1
+
+    @property
+    def precision(self) -> str:
+        """The type that its values are stored in: one of those that ``gossamer.compile`` takes."""
+        return "float32"
 
     @property
     def scales(self) -> np.ndarray | None:
@@ -225,12 +230,17 @@ def named_options(build: Build[L, P]) -> Build[L, P]:
 
     @wraps(build)
     def checked(cls: type[L], weight: np.ndarray, *args: P.args, **options: P.kwargs) -> L:
-        if unknown := [name for name in options if name not in options_of(cls)]:
-            known = ", ".join(options_of(cls)) or "none"
-            raise TypeError(f"{cls.__name__}.build has no option {unknown[0]!r}; it has: {known}.")
+        check_options(cls, options)
         return build(cls, weight, *args, **options)
 
     return checked
+
+
+def check_options(kind: type[Layout], options: Iterable[str]) -> None:
+    """Raise TypeError where a kind of layout is not built with one of these options."""
+    if unknown := [name for name in options if name not in options_of(kind)]:
+        known = ", ".join(options_of(kind)) or "none"
+        raise TypeError(f"{kind.__name__}.build has no option {unknown[0]!r}; it has: {known}.")
 
 
 @cache

@@ -11,11 +11,21 @@ from typing import Any
 import numpy as np
 
 from gossamer.kernels.machine import caches
+from gossamer.kernels.strips import GROUP
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Results below ``low`` become ``low``, above ``high`` become ``high``."""
+    """Results below ``low`` become ``low``, above ``high`` become ``high``.
+
+    Examples
+    --------
+    >>> from gossamer.runtime import CSR
+    >>> layout = CSR.build(np.array([[1.0, -2.0]], np.float32))
+    >>> layout.matmul(np.eye(2, dtype=np.float32), bounds=Bounds(low=0))
+    array([[1.],
+           [0.]], dtype=float32)
+    """
 
     low: float = -inf
     high: float = inf
@@ -27,7 +37,6 @@ class Bounds:
 
 
 BOUNDLESS = Bounds()
-GROUP = 16  # rows that stay together when threads share them
 
 
 @dataclass(frozen=True)

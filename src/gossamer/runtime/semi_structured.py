@@ -75,7 +75,19 @@ def pack_two_of_four(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def unpack_two_of_four(values: Tensor, metadata: Tensor) -> Tensor:
-    """The weight of :func:`pack_two_of_four`."""
+    """The weight of :func:`pack_two_of_four`, from what that gave.
+
+    Raises
+    ------
+    ValueError
+        For metadata of another type or shape.
+
+    Examples
+    --------
+    >>> weight = torch.eye(4).repeat(8, 8).half()
+    >>> torch.equal(unpack_two_of_four(*pack_two_of_four(weight)), weight)
+    True
+    """
     word, woven = _word(values)
     groups = word.itemsize * 2
     rows, stored = values.shape
@@ -122,7 +134,18 @@ def to_bitmask(weight: Tensor) -> dict[str, Tensor]:
 
 
 def from_bitmask(parts: Mapping[str, Tensor]) -> Tensor:
-    """The weight of :func:`to_bitmask`."""
+    """The weight of :func:`to_bitmask`, from what that gave.
+
+    Raises
+    ------
+    ValueError
+        Where the bitmask has places for more or fewer values.
+
+    Examples
+    --------
+    >>> from_bitmask(to_bitmask(torch.tensor([[0.0, 1.0, 0.0, 2.0]])))
+    tensor([[0., 1., 0., 2.]])
+    """
     rows, inputs = parts["shape"].flatten().tolist()
     bits = np.unpackbits(parts["bitmask"].cpu().numpy(), axis=1, count=inputs, bitorder="little")
     values = parts["compressed"]
@@ -160,7 +183,16 @@ def bitmask_state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def state_of_bitmasks(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A ``state_dict`` from what :func:`bitmask_state` gave."""
+    """A ``state_dict`` from what :func:`bitmask_state` gave.
+
+    Examples
+    --------
+    >>> linear = nn.Linear(4, 2, bias=False)
+    >>> with torch.no_grad():
+    ...     _ = linear.weight[:, :2].zero_()
+    >>> torch.equal(state_of_bitmasks(bitmask_state(linear))["weight"], linear.weight)
+    True
+    """
     state = dict(tensors)
     for key in [key for key in tensors if key.rpartition(".")[2] == "bitmask"]:
         stem = key.removesuffix("bitmask")
@@ -173,7 +205,7 @@ def is_two_of_four(weight: Tensor) -> bool:
     """Whether at most two of each four consecutive entries of a row are not zero."""
     if weight.ndim != 2 or weight.shape[1] % 4:
         return False
-    return bool(((weight.view(-1, 4) != 0).sum(1) <= 2).all())
+    return bool(((weight.reshape(-1, 4) != 0).sum(1) <= 2).all())
 
 
 def to_semi_structured(model: nn.Module) -> nn.Module:

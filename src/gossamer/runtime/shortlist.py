@@ -60,7 +60,7 @@ def shortlist(weight: np.ndarray, samples: int, options: Options) -> list[Layout
         found.sort(key=lambda layout: layout.nbytes)
     else:
         found.sort(key=lambda layout: remembered_plan(layout, samples)[0])
-    precisions = [_precision(layout) for layout in found]
+    precisions = [layout.precision for layout in found]
     best = [precisions.index(precision) for precision in set(precisions)]
     return [layout for place, layout in enumerate(found) if place < LENGTH or place in best]
 
@@ -88,10 +88,6 @@ def _variants(kind: type[Layout], precisions: Sequence[str]) -> Iterator[Mapping
         yield variant
         for precision in rounded:
             yield {**variant, "precision": precision}
-
-
-def _precision(layout: Layout) -> str:
-    return "bfloat16" if layout.name in ROUNDED else getattr(layout, "precision", "float32")
 
 
 def _stored(weight: np.ndarray, height: int, width: int) -> int:

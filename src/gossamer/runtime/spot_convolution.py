@@ -76,9 +76,9 @@ class SpotConv2d(MaskedConv2d):
         tile, threads = tile_of(self.out_channels), torch.get_num_threads()
         lanes, across, step = tile
 
-        def piece(image: Tensor, result: Tensor, first: int, last: int, *channels: int) -> None:
+        def piece(image: Tensor, result: Tensor, first: int, last: int, *outputs: int) -> None:
             ends = image.view(-1).numpy(), starts, bias, *_BOUNDS, result.view(-1).numpy(), targets
-            _kernel(tile)(weight, taps, *ends, *channels, first, last)
+            _kernel(tile)(weight, taps, *ends, *outputs, first, last)
 
         for image, result in zip(padded, y, strict=True):
             if threads == 1:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from time import perf_counter
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gossamer.nn.channels import positional
+from gossamer.runtime.racing import race
 from gossamer.runtime.swapping import has_hooks, swapped
 from gossamer.runtime.training_linear import SparseLinear
 
 BLOCKS = ((16, 1), (8, 1), (4, 4))
-_SECONDS, _LEAST, _MOST = 0.3, 3, 50  # of the rounds that decide on a layer, and their number
+_SECONDS = 0.3  # to decide on a layer
 _LEAST_ZEROS = 0.5  # no layer with fewer was seen to gain
 
 
@@ -140,19 +141,14 @@ def _fastest(linear: nn.Linear, shape: torch.Size) -> nn.Module:
                 layers.append(made)
     x = torch.randn(shape, dtype=torch.float32)
     g = torch.randn(*shape[:-1], linear.out_features, dtype=torch.float32)
-    times = [[_run(layer, x, g)] for layer in layers]
-    one_round = sum(_run(layer, x, g) for layer in layers)
-    for _ in range(min(max(int(_SECONDS / one_round), _LEAST), _MOST)):
-        for layer, found in zip(layers, times, strict=True):
-            found.append(_run(layer, x, g))
+    times = race([partial(_run, layer, x, g) for layer in layers], _SECONDS / len(layers))
     # on a draw the dense layer stays, as it comes first
-    return min(zip(map(min, times), layers, strict=True), key=lambda pair: pair[0])[1]
+    return layers[times.index(min(times))]
 
 
-def _run(layer: nn.Module, x: Tensor, g: Tensor) -> float:
-    """Seconds of a forward and a backward pass."""
+@torch.enable_grad()
+def _run(layer: nn.Module, x: Tensor, g: Tensor) -> None:
+    """A forward and a backward pass."""
     parameters = [p for p in layer.parameters() if p.requires_grad]
     x = x.detach().requires_grad_()
-    start = perf_counter()
     torch.autograd.grad(layer(x), [x, *parameters], g)
-    return perf_counter() - start

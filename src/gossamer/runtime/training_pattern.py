@@ -95,7 +95,8 @@ class Pattern:
                 f"the layout 'condensed' has as many weights in each row, these rows have "
                 f"{counts.min()} to {counts.max()}: take layout='csr', or prune on gs.FanIn()."
             )
-        return replace(self, starts=whole(counts[:1], self.inputs), equal=True)
+        fan_in = counts[:1] if counts.size else np.zeros(1)
+        return replace(self, starts=whole(fan_in, self.inputs), equal=True)
 
     def fan_in(self) -> np.ndarray:
         """(rows,) how many inputs each row has."""
@@ -152,8 +153,7 @@ class Pattern:
         # layouts count without signs, and so do the kernels that are compiled for them
         columns, starts = (a.view(f"u{a.itemsize}") for a in (self.columns, self.starts))
         if self.equal:
-            fan_in = int(self.starts[0]) if self.rows else 0
-            return Condensed(self.rows, self.inputs, fan_in, values, columns)
+            return Condensed(self.rows, self.inputs, int(self.starts[0]), values, columns)
         if self.height == self.width == 1:
             return CSR(self.rows, self.inputs, values, columns, starts)
         sides = self.rows, self.inputs, self.height, self.width

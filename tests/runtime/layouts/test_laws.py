@@ -120,6 +120,17 @@ def test_transposed_matmul_is_the_product_with_the_transposed_weight(case, rng, 
         layout.transposed_matmul(np.zeros((2, layout.rows + 1), np.float32))
 
 
+def test_weights_without_rows(case):
+    layout = case.build(np.zeros((0, 6 * case.unit[1]), np.float32))
+    assert layout.dense().shape == (0, layout.inputs)
+    for samples in (0, 1, 20):
+        x = np.ones((samples, layout.inputs), np.float32)
+        for threads in (1, 2):
+            assert layout.matmul(x, threads=threads).shape == (samples, 0)
+            none = layout.transposed_matmul(np.ones((samples, 0), np.float32), threads=threads)
+            assert none.shape == x.shape and not none.any()
+
+
 def test_bounds_keep_nan(case, rng):
     layout, x, bias = problem(case, rng, (60, 40), 5)
     reads = layout.dense() != 0

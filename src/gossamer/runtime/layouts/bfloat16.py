@@ -31,6 +31,7 @@ class DenseBfloat16(Layout):
     """
 
     name: ClassVar[str] = "bfloat16"
+    precision: ClassVar[str] = "bfloat16"
     values: np.ndarray
 
     @classmethod

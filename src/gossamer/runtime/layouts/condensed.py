@@ -67,8 +67,8 @@ class Condensed(Layout):
 
     def dense(self) -> np.ndarray:
         weight = np.zeros((self.rows, self.inputs), np.float32)
-        columns = self.columns.reshape(self.rows, -1).astype(np.int64)
-        np.put_along_axis(weight, columns, self.values.reshape(self.rows, -1), 1)
+        columns = self.columns.reshape(self.rows, self.fan_in).astype(np.int64)
+        np.put_along_axis(weight, columns, self.values.reshape(self.rows, self.fan_in), 1)
         return weight
 
     def products(self) -> Sequence[Product]:

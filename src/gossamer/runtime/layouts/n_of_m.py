@@ -55,7 +55,7 @@ class PackedNofM(Layout):
         rows, inputs = checked_weight(weight).shape
         _check_sides(inputs, 1 if n is None else n, m)
         tiles = np.zeros((rows + -rows % LANES, inputs // m, m), np.float32)
-        tiles[:rows] = weight.reshape(rows, -1, m)
+        tiles[:rows] = weight.reshape(rows, inputs // m, m)
         there = tiles != 0
         counts = there.sum(2)
         most = int(counts.max(initial=0))

@@ -32,6 +32,12 @@ class SlicedRows(Layout):
     ``precision="bfloat16"`` or ``"int8"`` values are rounded, which makes it smaller still: those
     of int8 are whole multiples of ``scales``, one for each input.
 
+    References
+    ----------
+    Kreutzer, Hager, Wellein, Fehske and Bishop (2014), A unified sparse matrix data format for
+    efficient general sparse matrix-vector multiplication on modern processors with wide SIMD units.
+    Theirs is SELL-C-sigma: slices of C sorted rows, without windows.
+
     Examples
     --------
     >>> weight = np.zeros((16, 100), np.float32)
