@@ -37,9 +37,9 @@ def test_a_block_stores_its_values_and_one_place(rng, height, width, sparsity):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("sparsity", (0.3, 0.5, 0.8))
 def test_layers_of_mobilenet_are_faster_than_dense(rng, sparsity):
-    torch.set_num_threads(1)
     total = dict.fromkeys(("dense", *BLOCKS), 0.0)
     for inputs, outputs, side in LAYERS:
         x = rng.standard_normal((side * side, inputs), dtype=np.float32)

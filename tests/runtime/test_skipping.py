@@ -157,6 +157,7 @@ def test_cuts_must_fit(linear):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(
     # the small layer is read from the cache, and a call itself takes a good part of its time
     ("inputs", "outputs", "rounds", "least"),
@@ -164,7 +165,6 @@ def test_cuts_must_fit(linear):
 )
 def test_time_falls_with_the_inputs_that_are_skipped(rng, inputs, outputs, rounds, least):
     """Against torch's dense product; other inputs each time: no cache holds their columns."""
-    torch.set_num_threads(1)
     linear = nn.Linear(inputs, outputs)
     skipping = SkippingLinear.of(linear)
     for share in (0.5, 0.7, 0.9):

@@ -229,8 +229,8 @@ def least_seconds(models, x, rounds):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
 def test_masked_positions_save_time_at_little_cost_in_accuracy():
-    torch.set_num_threads(1)
     accuracies, models = {}, {}
     for name, keep, criterion in (
         ("dense", None, ""),
@@ -249,8 +249,8 @@ def test_masked_positions_save_time_at_little_cost_in_accuracy():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
 def test_a_layer_of_a_residual_network_takes_less_time_with_fewer_positions():
-    torch.set_num_threads(1)
     x = torch.randn(1, 128, 28, 28)
     models: dict[str, nn.Module] = {"torch": nn.Conv2d(128, 128, 3, padding=1)}
     for keep in (1.0, 0.8, 0.5):

@@ -21,12 +21,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+def no_gradients(one_thread):
     with torch.no_grad():
         yield
-    torch.set_num_threads(before)
 
 
 def seconds(runs: dict[str, Callable[[], object]], rounds: int = 100) -> dict[str, float]:
