@@ -279,6 +279,14 @@ def test_other_results_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
         gs.compile(model, x)
 
 
+def test_infinity_in_the_example_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    sparse_layers_win(monkeypatch)
+    x = torch.ones(1, 64)
+    x[0, 3] = torch.inf
+    with pytest.raises(ValueError, match="example_inputs with which no layer meets NaN"):
+        gs.compile(pruned(mlp()), x)
+
+
 def test_other_types_of_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     sparse_layers_win(monkeypatch)
     model = pruned(mlp()).bfloat16()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 from typing import Any
 
 import torch
@@ -53,10 +54,14 @@ def choose(
                 found.append(candidate)
                 apart.append(differs)
             elif options.values == "float32":
+                remedy = (
+                    "allow more by the argument tolerance"
+                    if isfinite(differs)
+                    else "give example_inputs with which no layer meets NaN or infinity"
+                )
                 raise ValueError(
                     f"layer {name!r}: its output by {candidate} differs by {differs:.2g} of its "
-                    f"largest number, more than the tolerance of {tolerance:.2g}: allow more by "
-                    "the argument tolerance."
+                    f"largest number, more than the tolerance of {tolerance:.2g}: {remedy}."
                 )
     dense, *times = race([partial(call.of, way) for way in (module, *found)])
     best = _best(dense, times, [parameter_bytes(one) for one in found], options, call, seconds)

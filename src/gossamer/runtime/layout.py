@@ -15,6 +15,7 @@ from gossamer.core.registry import Registry
 from gossamer.runtime.checks import check_fields
 from gossamer.runtime.planning import run_plan
 from gossamer.runtime.product import BOUNDLESS, Bounds, Product
+from gossamer.runtime.threads import checked_threads
 
 LAYOUTS: Registry[Layout] = Registry("layout", "gossamer.runtime.layouts")
 
@@ -142,12 +143,12 @@ class Layout(ABC):
         Raises
         ------
         ValueError
-            For other shapes and types.
+            For other shapes and types, and less than one thread.
+        TypeError
+            For what is no array, and threads that are no whole number.
         """
-        if x.ndim != 2 or x.shape[1] != self.inputs or x.dtype != np.float32:
-            raise ValueError(
-                f"x must be float32 of shape (samples, {self.inputs}), got {x.dtype} of {x.shape}."
-            )
+        check_samples("x", x, self.inputs)
+        checked_threads(threads)
         y = np.empty((len(x), self.rows), np.float32) if out is None else out
         if y.shape != (len(x), self.rows) or y.dtype != np.float32 or not y.flags.c_contiguous:
             raise ValueError(
@@ -182,12 +183,12 @@ class Layout(ABC):
         Raises
         ------
         ValueError
-            For other shapes and types.
+            For other shapes and types, and less than one thread.
+        TypeError
+            For what is no array, and threads that are no whole number.
         """
-        if g.ndim != 2 or g.shape[1] != self.rows or g.dtype != np.float32:
-            raise ValueError(
-                f"g must be float32 of shape (samples, {self.rows}), got {g.dtype} of {g.shape}."
-            )
+        check_samples("g", g, self.rows)
+        checked_threads(threads)
         return self._times(np.ascontiguousarray(g), threads)
 
     def _times(self, g: np.ndarray, threads: int) -> np.ndarray:
@@ -250,8 +251,20 @@ def options_of(kind: type[Layout]) -> tuple[str, ...]:
     return tuple(p.name for p in parameters if p.kind is Parameter.KEYWORD_ONLY)
 
 
+def check_samples(name: str, x: np.ndarray, width: int) -> None:
+    """Raise unless an argument is float32 (samples, width)."""
+    if not isinstance(x, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array, got {type(x).__name__}.")
+    if x.ndim != 2 or x.shape[1] != width or x.dtype != np.float32:
+        raise ValueError(
+            f"{name} must be float32 of shape (samples, {width}), got {x.dtype} of {x.shape}."
+        )
+
+
 def checked_bias(bias: np.ndarray, rows: int) -> np.ndarray:
     """The bias that products add: float32 (rows,)."""
+    if not isinstance(bias, np.ndarray):
+        raise TypeError(f"bias must be a NumPy array, got {type(bias).__name__}.")
     if bias.shape != (rows,) or bias.dtype != np.float32:
         raise ValueError(
             f"bias must be float32 of shape ({rows},), got {bias.dtype} of {bias.shape}."

@@ -169,6 +169,12 @@ def test_x_and_out_may_lie_anyhow_or_are_refused(case, rng):
         layout.matmul(x, bias[:-1])
     with pytest.raises(ValueError, match="x must"):
         layout.matmul(x[:, 1:])
+    with pytest.raises(TypeError, match="x must be a NumPy array, got list"):
+        layout.matmul(x.tolist())
+    with pytest.raises(TypeError, match="bias must be a NumPy array, got list"):
+        layout.matmul(x, bias.tolist())
+    with pytest.raises(ValueError, match="threads must be at least 1"):
+        layout.matmul(x, threads=0)
 
 
 def test_other_weights_are_refused(case, rng):
