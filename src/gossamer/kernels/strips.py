@@ -35,8 +35,8 @@ def strips(
         Block by block, the columns of each one after the other.
     columns, starts : of integers
         What ``start`` and ``column`` read the place of a block from.
-    x : flat (samples, inputs), or (inputs, pitch) by columns; y : likewise of ``rows``
-        What ``pack`` and ``unpack`` make of ``pitch``.
+    x : flat (samples, inputs); y : flat (samples, rows)
+        Or as ``pack`` and ``unpack`` have it, for which ``pitch`` is.
     bias : (rows,) in whole blocks
     low, high : bounds of the results
     top, bottom : rows to compute, ``top`` a multiple of GROUP
@@ -110,26 +110,3 @@ def unpack(tile, b, count, group, end, rows, pitch, y):
     for i in range(count):
         for r in range(whole_rows if i < whole_count else 0, end - group):
             y[(b + i) * rows + group + r] = tile[r * across + i]
-
-
-def pack_columns(x, b, count, inputs, pitch, panel):
-    """``panel[c, i] = x[c, b + i]``, zero where there are no more samples."""
-    across = LANES * ACROSS
-    for c in range(inputs):
-        if count == across:
-            store(load(1, ACROSS, LANES, x, c * pitch + b, 0), panel, c * across, 0)
-        else:
-            for i in range(across):
-                panel[c * across + i] = x[c * pitch + b + i] if i < count else np.float32(0.0)
-    return panel
-
-
-def unpack_columns(tile, b, count, group, end, rows, pitch, y):
-    """``y[group + r, b + i] = tile[r, i]``."""
-    across = LANES * ACROSS
-    for r in range(end - group):
-        if count == across:
-            store(load(1, ACROSS, LANES, tile, r * across, 0), y, (group + r) * pitch + b, 0)
-        else:
-            for i in range(count):
-                y[(group + r) * pitch + b + i] = tile[r * across + i]
