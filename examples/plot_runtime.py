@@ -25,7 +25,7 @@ torch.manual_seed(0)
 keeps = [0.5, 0.2, 0.1, 0.02]
 structures = {
     "blocks of 16 x 1": (gs.Blocks((16, 1)), RED, 6),
-    "anywhere": (gs.Elements(), BLUE, -14),
+    "anywhere": (gs.Elements(), BLUE, -26),
 }
 
 
