@@ -59,9 +59,12 @@ EXCEPTIONS = {
     ("core/sum_penalty.py", "factorisations"),
 }
 
-# Two modules read the user's tables, and load the reader only when such a table comes.
-TABLE_PACKAGES = {"pandas", "polars", "pyarrow"}
-TABLE_MODULES = {("linear", "table"), ("linear", "batches")}
+# Two modules read the user's tables, and load the reader only when such a table comes; so does the
+# room of rows on several machines.
+TABLES = {("linear", "table"), ("linear", "batches")}
+MACHINES = {("linear", "distributed")}
+LATE = {name: TABLES for name in ("pandas", "polars", "pyarrow")}
+LATE |= {name: MACHINES for name in ("dask", "distributed")}
 
 
 def module_of(file: Path, package: Path) -> tuple[str, ...]:
@@ -107,9 +110,9 @@ def outside_breach(module: tuple[str, ...], name: str, lazy: bool) -> str | None
     top = name.partition(".")[0]
     if top in ONLY_IN and module[0] not in ONLY_IN[top]:
         return f"{module[0]} may not import {top}: only {sorted(ONLY_IN[top])} may"
-    if top in TABLE_PACKAGES and module[:2] not in TABLE_MODULES:
-        return f"only {sorted('/'.join(names) + '.py' for names in TABLE_MODULES)} may import {top}"
-    if top in TABLE_PACKAGES and not lazy:
+    if top in LATE and module[:2] not in LATE[top]:
+        return f"only {sorted('/'.join(names) for names in LATE[top])} may import {top}"
+    if top in LATE and not lazy:
         return f"{top} must be imported inside a function, or for types only"
     return None
 
@@ -185,6 +188,8 @@ PLANTED = {
     "the exception, at once": ("core/problem.py", "from gossamer import solvers"),
     "the exception, elsewhere": ("core/result.py", "def f():\n    from gossamer import solvers"),
     "table, at once": ("linear/table.py", "import polars"),
+    "dask": ("linear/lasso.py", "def f():\n    import dask.array"),
+    "dask, at once": ("linear/distributed/cluster.py", "import dask"),
     "no room": ("helpers.py", ""),
 }
 
@@ -202,6 +207,7 @@ ALLOWED = {
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import pyarrow",
     ),
     "the exception": ("core/problem.py", "def f():\n    import_module('gossamer.solvers')"),
+    "dask": ("linear/distributed/cluster.py", "def f():\n    from distributed import Client"),
     "a namesake": ("core/problem.py", "import numbapro, gossamery"),
 }
 
