@@ -48,6 +48,8 @@ _HOMES = {
         "SCAD",
         "LogSum",
         "GroupEnvelope",
+        "L0",
+        "AtMost",
     ),
     "linear": (
         "Lasso",

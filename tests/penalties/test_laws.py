@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gossamer.core.registry import PENALTIES
-from gossamer.penalties import L1, MCP, SCAD, ElasticNet, Lq
+from gossamer.penalties import L0, L1, MCP, SCAD, ElasticNet, Lq
 from gossamer.structures import Groups
 from gossamer.testing import apply, check_penalty, instances, laws_of
 
@@ -21,6 +21,8 @@ COMPOSED = [
     L1(0.2) + L1(0.5, on=GROUPS),
     L1(0.2) + MCP(0.5, on=GROUPS),
     L1(0.2) + Lq(0.5, on=GROUPS),
+    L1(0.2) + L0(0.5, on=GROUPS),
+    L0(0.4, ridge=0.3, on=GROUPS, weights=SOME, nonnegative=True),
     L1(0.3, nonnegative=True) + L1(0.4, on=GROUPS, weights=SOME),
     L1(0.2) + SCAD(0.3, on=GROUPS, nonnegative=True),
     L1(0.2, weights=[0, 0, 1, 1, 0, 1]) + L1(0.3, on=GROUPS, weights=SOME),
@@ -39,9 +41,14 @@ def test_registered(penalty, law):
 
 @pytest.mark.parametrize("penalty", COMPOSED, ids=repr)
 def test_composed(penalty):
-    from gossamer.testing.penalty_laws import CONVEX_PENALTY_LAWS, PENALTY_LAWS
+    from gossamer.testing.penalty_laws import (
+        CONVEX_PENALTY_LAWS,
+        PENALTY_LAWS,
+        STRENGTH_LAWS,
+    )
 
-    for law in PENALTY_LAWS + (CONVEX_PENALTY_LAWS if penalty.convex else ()):
+    convex = CONVEX_PENALTY_LAWS if penalty.convex else ()
+    for law in PENALTY_LAWS + STRENGTH_LAWS + convex:
         apply(law, penalty)
 
 
@@ -49,7 +56,8 @@ def test_every_penalty_of_the_room_is_registered():
     from gossamer import penalties
 
     # bases, and those that do not split by unit, which have laws and tests of their own
-    others = {"penalty", "unitpenalty", "sumpenalty", "groupenvelope", "gates", "overlaps"}
+    bases = {"penalty", "unitpenalty", "sumpenalty"}
+    others = bases | {"groupenvelope", "atmost", "gates", "overlaps"}
     room = {name.lower() for name in penalties.__all__} - others
     assert {kind.__name__.lower() for kind in PENALTIES} == room
 

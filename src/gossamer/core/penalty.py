@@ -32,6 +32,9 @@ class Penalty(ABC):
     convex: bool
     strength: float
 
+    # without annotation, as dataclasses derive from this
+    is_budget = False  # a limit on the number of units, ``k``, in place of a strength
+
     @abstractmethod
     def value(self, w: np.ndarray) -> float:
         """Omega(w)."""
@@ -231,16 +234,16 @@ class UnitPenalty(Penalty):
 
     def strength_max(self, grad0: np.ndarray) -> float:
         form, sizes = self._dual_sizes(-np.asarray(grad0, dtype=float))
-        penalised = form.weights > 0
-        largest = (sizes[penalised] / form.weights[penalised]).max(initial=0.0)
-        if largest == 0:
+        pulled = (form.weights > 0) & (sizes > 0)
+        sizes, weights = sizes[pulled], form.weights[pulled]
+        if sizes.size == 0:
             return 0.0
         if self.is_steep:
-            return self._strength_of_threshold(float(largest))
+            return self._strength_of_threshold(sizes, weights)
         unit = self.with_strength(1.0)
         slope = float(unit.shape_dist(np.full(1, TINY), 0.0, unit.par)[0])
         # a shape that is flat at zero (ridge) never holds a coefficient there
-        return float(largest / slope) if slope > np.sqrt(TINY) else np.inf
+        return float((sizes / weights).max() / slope) if slope > np.sqrt(TINY) else np.inf
 
     @property
     def is_steep(self) -> bool:
@@ -248,19 +251,24 @@ class UnitPenalty(Penalty):
         par = self.with_strength(1.0).par
         return bool(self.shape_dist(np.zeros(1), HUGE, par)[0] == 0)
 
-    def _strength_of_threshold(self, size: float) -> float:
-        """The strength at which the prox with unit step starts to keep ``size``, by bisection.
+    def _strength_of_threshold(self, sizes: np.ndarray, weights: np.ndarray) -> float:
+        """The strength at which the prox with unit step starts to keep one of ``sizes``.
 
-        For shapes with infinite slope at zero (Lq) zero is always stationary; what ends at a
-        finite strength is zero being the *global* minimiser along a coordinate of unit curvature.
+        For shapes with infinite slope at zero (Lq, L0) zero is always stationary; what ends at a
+        finite strength is zero being the *global* minimiser along a unit of unit curvature.
+        Found by bisection.
         """
+
+        def keeps(strength: float) -> bool:
+            par = self.with_strength(strength).par
+            return bool(self.shape_prox(sizes, weights, par).any())
+
         low, high = 0.0, 1.0
-        while self.shape_prox(np.full(1, size), 1.0, self.with_strength(high).par)[0] != 0:
+        while keeps(high):
             low, high = high, 2 * high
         for _ in range(100):
             middle = (low + high) / 2
-            kept = self.shape_prox(np.full(1, size), 1.0, self.with_strength(middle).par)[0] != 0
-            low, high = (middle, high) if kept else (low, middle)
+            low, high = (middle, high) if keeps(middle) else (low, middle)
         return high
 
     def free(self, shape: tuple[int, ...]) -> np.ndarray:

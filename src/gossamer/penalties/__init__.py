@@ -2,9 +2,11 @@
 
 from gossamer.core.penalty import Penalty, UnitPenalty
 from gossamer.core.sum_penalty import SumPenalty
+from gossamer.penalties.at_most import AtMost
 from gossamer.penalties.elastic_net import ElasticNet
 from gossamer.penalties.gated import Gates, Overlaps
 from gossamer.penalties.group_envelope import GroupEnvelope
+from gossamer.penalties.l0 import L0
 from gossamer.penalties.l1 import L1
 from gossamer.penalties.log_sum import LogSum
 from gossamer.penalties.lq import Lq
@@ -12,9 +14,11 @@ from gossamer.penalties.mcp import MCP
 from gossamer.penalties.scad import SCAD
 
 __all__ = [
+    "L0",
     "L1",
     "MCP",
     "SCAD",
+    "AtMost",
     "ElasticNet",
     "Gates",
     "GroupEnvelope",

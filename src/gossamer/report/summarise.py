@@ -35,6 +35,7 @@ _SHAPES = {
     "MCP": "MCP(|w|)",
     "SCAD": "SCAD(|w|)",
     "LogSum": "log(1 + |w| / ε)",
+    "L0": "([w ≠ 0] + ½ ρ w²)",
 }
 _CRITERIA = {"min": "cv", "1se": "one-standard-error"}
 

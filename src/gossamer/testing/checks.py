@@ -9,11 +9,12 @@ from gossamer.core.loss import Loss
 from gossamer.core.penalty import Penalty, UnitPenalty
 from gossamer.core.solver import Solver
 from gossamer.core.structure import Structure
+from gossamer.testing.budget_laws import BUDGET_LAWS
 from gossamer.testing.court import Law, apply
 from gossamer.testing.factorisation_laws import FACTORISATION_LAWS, SMOOTH_FORM_LAWS
 from gossamer.testing.instances import penalty_instance
 from gossamer.testing.loss_laws import LOSS_LAWS
-from gossamer.testing.penalty_laws import CONVEX_PENALTY_LAWS, PENALTY_LAWS
+from gossamer.testing.penalty_laws import CONVEX_PENALTY_LAWS, PENALTY_LAWS, STRENGTH_LAWS
 from gossamer.testing.shape_laws import CONVEX_SHAPE_LAWS, SHAPE_LAWS
 from gossamer.testing.solver_laws import SOLVER_LAWS
 from gossamer.testing.structure_laws import PATTERN_LAWS, SPECTRAL_LAWS, STRUCTURE_LAWS, is_pattern
@@ -22,12 +23,15 @@ from gossamer.testing.unit_laws import UNIT_LAWS
 
 def laws_of(piece: Any) -> tuple[Law, ...]:
     """The laws that apply to a penalty, loss, structure, solver or smooth form: ``law(piece)``."""
+    convex = CONVEX_PENALTY_LAWS if isinstance(piece, Penalty) and piece.convex else ()
     if isinstance(piece, UnitPenalty):
-        convex = CONVEX_SHAPE_LAWS + CONVEX_PENALTY_LAWS if piece.convex else ()
+        shape = SHAPE_LAWS + (CONVEX_SHAPE_LAWS if piece.convex else ())
         units = () if piece.on.is_spectral else UNIT_LAWS
-        return PENALTY_LAWS + SHAPE_LAWS + units + convex + SMOOTH_FORM_LAWS
+        return PENALTY_LAWS + STRENGTH_LAWS + shape + units + convex + SMOOTH_FORM_LAWS
+    if isinstance(piece, Penalty) and piece.is_budget:
+        return PENALTY_LAWS + BUDGET_LAWS
     if isinstance(piece, Penalty):
-        return PENALTY_LAWS + (CONVEX_PENALTY_LAWS if piece.convex else ()) + SMOOTH_FORM_LAWS
+        return PENALTY_LAWS + STRENGTH_LAWS + convex + SMOOTH_FORM_LAWS
     if isinstance(piece, Structure) and piece.is_spectral:
         return SPECTRAL_LAWS
     if isinstance(piece, Structure) and is_pattern(piece):

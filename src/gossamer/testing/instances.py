@@ -24,6 +24,7 @@ from gossamer.structures import Channels, Elements, Groups
 _VARIANTS: dict[str, list[dict[str, Any]]] = {
     "ElasticNet": [{"l1_ratio": 0.0}, {"l1_ratio": 1.0}],
     "Huber": [{"delta": 0.3}],
+    "L0": [{"ridge": 0.5}],
     "LogSum": [{"epsilon": 2.0}],
     "Lq": [{"q": 0.5}, {"q": 0.95}, {"q": 0.05}],
     "MCP": [{"gamma": 0.5}],

@@ -162,7 +162,8 @@ def inputs_stay(penalty: Penalty) -> None:
     penalty.value(w)
     penalty.prox(w, 0.3)
     penalty.subdiff_distance(w, g)
-    penalty.strength_max(g)
+    if not penalty.is_budget:
+        penalty.strength_max(g)
     if penalty.convex:
         penalty.conjugate(penalty.dual_scale(g) * g)
     hold((w == before[0]).all() and (g == before[1]).all(), w=w)
@@ -180,20 +181,23 @@ def single_precision(penalty: Penalty) -> None:
 def scales(penalty: Penalty) -> None:
     """Coefficients, gradients, steps and strengths of 1e-12 and 1e12 give numbers, no warnings."""
     base = np.array([1.0, -2.0, 0.0, 3.0, -0.5, 1.0])
-    for strength in (1e-12, 1.0, 1e12):
-        scaled = penalty.with_strength(strength)
+    strengths = (1e-12, 1.0, 1e12)
+    priced = [penalty] if penalty.is_budget else [penalty.with_strength(s) for s in strengths]
+    for scaled in priced:
         scaled.free(base.shape)
         for size in (1e-12, 1.0, 1e12):
             v = size * base
             allowed = scaled.prox(v, 1e-12)
-            numbers = [scaled.value(allowed), scaled.strength_max(v)]
+            numbers = [scaled.value(allowed)]
+            if not scaled.is_budget:
+                numbers.append(scaled.strength_max(v))
             if scaled.convex:
                 numbers += [scaled.dual_scale(v), scaled.conjugate(v)]
             for step in (1e-12, 1.0, 1e12):
                 p = scaled.prox(v, step)
-                hold(np.isfinite(p).all(), v=v, step=step, strength=strength, prox=p)
+                hold(np.isfinite(p).all(), v=v, step=step, penalty=scaled, prox=p)
                 numbers.append(scaled.subdiff_distance(p, v).max())
-            hold(not np.isnan(numbers).any(), v=v, strength=strength, numbers=numbers)
+            hold(not np.isnan(numbers).any(), v=v, penalty=scaled, numbers=numbers)
 
 
 def copies(penalty: Penalty) -> None:
@@ -202,7 +206,12 @@ def copies(penalty: Penalty) -> None:
     for other in (pickle.loads(pickle.dumps(penalty)), copy.deepcopy(penalty), copy.copy(penalty)):
         close(other.prox(v, 0.3), penalty.prox(v, 0.3), 0.0)
         hold(other == penalty and hash(other) == hash(penalty), other=other)
-    hold(penalty.with_strength(penalty.strength + 1) != penalty, penalty=penalty)
+    changed = (
+        penalty.with_k(penalty.k + 1)  # type: ignore[attr-defined]
+        if penalty.is_budget
+        else penalty.with_strength(penalty.strength + 1)
+    )
+    hold(changed != penalty, penalty=penalty)
     text = repr(penalty)
     hold(type(penalty).__name__ in text or "+" in text, repr=text)
     hold("\n" not in text, repr=text)
@@ -222,12 +231,11 @@ PENALTY_LAWS = (
     prox_of_any_penalty_is_stationary,
     value_is_zero_at_zero,
     prox_lowers_the_value,
-    strength_max_is_tight,
-    strength_is_replaced,
     inputs_stay,
     single_precision,
     scales,
     copies,
     outputs_have_the_shape,
 )
+STRENGTH_LAWS = (strength_max_is_tight, strength_is_replaced)
 CONVEX_PENALTY_LAWS = (fenchel_young, dual_scale_is_the_largest)
