@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import lsq_linear
 
 from gossamer.core.loss import Loss
 from gossamer.core.point import Point
@@ -63,49 +62,13 @@ def certify(problem: Problem, point: Point, tol: float) -> Evaluation:
 
 
 def _duality_gap(problem: Problem, point: Point, objective: float) -> float:
-    """Objective minus the dual objective at the loss gradient, scaled to be feasible.
-
-    The dual is ``- sum_i s_i [loss*(u_i) - o_i u_i] - Omega*(-X' S u)`` over u whose weighted sum
-    vanishes where there is an intercept (Ndiaye, Fercoq, Gramfort and Salmon 2017).
-    """
-    penalty, s = problem.penalty, problem.sample_weight
-    free = penalty.free(point.w.shape)
-    u, gradient = point.residual - point.pull, point.dual_gradient
-    if free.any():
-        u = _feasible_for_free(problem, u, free)
-        gradient = np.where(free, 0.0, problem.design.rmatvec(u * s[:, None]))
-    scale = penalty.dual_scale(-gradient)
-    conjugate = problem.loss.conjugate(scale * u, problem.y)
-    if problem.offset is not None:
-        conjugate = conjugate - (scale * u * problem.offset).sum(axis=1)
-    dual = -float(s @ np.where(s > 0, conjugate, 0.0)) - penalty.conjugate(-scale * gradient)
+    """Objective minus the dual objective at the loss gradient, scaled to be feasible."""
+    penalty = problem.penalty
+    dual = point.dual(penalty.free(point.w.shape))
+    scale = penalty.dual_scale(-dual.gradient)
+    value = -dual.conjugate(scale) - penalty.conjugate(-scale * dual.gradient)
     # rounding can push the difference of two equal numbers below zero
-    return max(objective - dual, 0.0) if np.isfinite(dual) else np.inf
-
-
-def _feasible_for_free(problem: Problem, u: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """The nearest dual point for which unpenalised columns have the gradient they must.
-
-    Zero, or nonnegative where the coefficient cannot be negative.
-    """
-    root = np.sqrt(problem.sample_weight)[:, None]
-    form = problem.penalty.unit_form(free.shape)
-    signed = form is not None and form.nonnegative
-    feasible = u.copy()
-    for k in range(u.shape[1]):
-        block = problem.design.columns(np.flatnonzero(free[:, k]))
-        block = block.toarray() if hasattr(block, "toarray") else block
-        top = np.full(block.shape[1], 0.0 if signed else np.inf)
-        if problem.fit_intercept:
-            block = np.column_stack([block, np.ones(len(block))])
-            top = np.append(top, np.inf)
-        left, right = root * block, root[:, 0] * u[:, k]
-        if signed:
-            fitted = lsq_linear(left, right, (-np.inf, top), method="bvls").x
-        else:
-            fitted = np.linalg.lstsq(left, right, rcond=None)[0]
-        feasible[:, k] -= block @ fitted
-    return feasible
+    return max(objective - value, 0.0) if np.isfinite(value) else np.inf
 
 
 def _relative_violation(problem: Problem, violation: float) -> float:
@@ -120,11 +83,7 @@ def _single_unit_moves(problem: Problem, point: Point, form: UnitForm) -> np.nda
     quadratic loss. Zero everywhere: no single unit can be improved.
     """
     w = point.w
-    if problem.loss.is_quadratic:
-        bound = np.broadcast_to(problem.design.squares, w.shape)
-    else:
-        h = problem.loss.curvature(point.z, problem.y) * problem.sample_weight[:, None]
-        bound = problem.design.weighted_squares(h)
+    bound = point.curvatures
     curvature = np.bincount(form.units.labels, bound.ravel(), form.units.count)
     # rounding of a dead column must not look like curvature, of either sign
     curvature = np.maximum(curvature, 1e-14 * curvature.max(initial=0.0) + 1e-100)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gossamer.core.dual import Dual, conjugate_sum, feasible_for_free
+
 if TYPE_CHECKING:
     from gossamer.core.problem import Problem
 
@@ -53,9 +55,14 @@ class Point:
         return np.asarray(self.problem.sample_weight @ self.residual)
 
     @cached_property
+    def peak(self) -> float:
+        """The largest gradient of a sample's loss."""
+        return float(np.abs(self.residual).max(initial=0.0))
+
+    @cached_property
     def is_centred(self) -> bool:
         """Whether the intercept is optimal but for rounding."""
-        return bool(np.abs(self.pull).max() <= 1e-10 * np.abs(self.residual).max(initial=0.0))
+        return bool(np.abs(self.pull).max() <= 1e-10 * self.peak)
 
     @cached_property
     def gradient(self) -> np.ndarray:
@@ -68,6 +75,23 @@ class Point:
         if self.is_centred and "gradient" in self.__dict__:
             return self.gradient
         return self._pass(self.residual - self.pull)
+
+    @cached_property
+    def curvatures(self) -> np.ndarray:
+        """(p, K) second derivative of the mean loss along each coefficient, or a bound of it."""
+        problem = self.problem
+        if problem.loss.is_quadratic:
+            return np.broadcast_to(problem.design.squares, self.w.shape)
+        h = problem.loss.curvature(self.z, problem.y) * problem.sample_weight[:, None]
+        return problem.design.weighted_squares(h)
+
+    def dual(self, free: np.ndarray) -> Dual:
+        """The dual point that the residuals give; ``free`` (p, K) are unpenalised coefficients."""
+        problem, u, gradient = self.problem, self.residual - self.pull, self.dual_gradient
+        if free.any():
+            u = feasible_for_free(problem, u, free)
+            gradient = np.where(free, 0.0, self._pass(u))
+        return Dual(gradient, lambda scale: conjugate_sum(problem, u, scale))
 
     def _pass(self, residual: np.ndarray) -> np.ndarray:
         return self.problem.design.rmatvec(residual * self.problem.sample_weight[:, None])

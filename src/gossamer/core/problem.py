@@ -244,12 +244,15 @@ class Problem:
         ConvergenceWarning
             When the tolerance was not reached; the result says how far it got.
         """
-        chosen: Solver = (
-            solver
-            if isinstance(solver, Solver)
-            else import_module("gossamer.solvers").choose(self, solver)
-        )
+        chosen = self.solver(solver)
         return chosen.solve(self, w0, intercept0, tol=tol, max_iter=max_iter)
+
+    def solver(self, name: str | Solver = "auto") -> Solver:
+        """The solver of a name, or for "auto" the first that does not refuse."""
+        if isinstance(name, Solver):
+            return name
+        chosen: Solver = import_module("gossamer.solvers").choose(self, name)
+        return chosen
 
     def finish(self, w: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, float | np.ndarray]:
         """Public coefficients and intercept of working ones, in the shape the user gave y."""

@@ -14,7 +14,6 @@ from gossamer.core.errors import ConvergenceWarning
 from gossamer.core.problem import Problem
 from gossamer.core.result import Certificate, Result, Status
 from gossamer.core.validation import float_array
-from gossamer.solvers import choose
 
 # share of the null objective below which a model fits the data so well that weaker penalties
 # are of no use (glmnet's rule)
@@ -58,7 +57,7 @@ def strength_grid(problem: Problem, n: int, ratio: float) -> np.ndarray:
     if not 0 < ratio < 1:
         raise ValueError(f"alpha_min_ratio must be in (0, 1), got {ratio}.")
     largest = problem.strength_max()
-    scale = np.abs(problem.loss.gradient(np.zeros(problem.y.shape), problem.y)).max(initial=0.0)
+    scale = problem.point(np.zeros(problem.shape)).peak
     if largest <= 1e-12 * max(scale, 1e-300):
         # nothing to select from: any positive strength gives the null model
         return np.array([1.0])
@@ -80,7 +79,7 @@ def solve_along(
     """
     first = problem.with_penalty(problem.penalty.with_strength(alphas[0]))
     # computed on the problem itself, what all strengths need is there for each of them
-    chosen, point, null = choose(first, solver), problem.start(), problem.null_objective
+    chosen, point, null = first.solver(solver), problem.start(), problem.null_objective
     tol, max_iter = chosen.check(first, tol, max_iter)
     for alpha in alphas:
         step = problem.with_penalty(problem.penalty.with_strength(alpha))

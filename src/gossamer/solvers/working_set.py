@@ -38,7 +38,9 @@ _FAR, _NEAR, _STRIDE = 300.0, 30.0, 5.0
 _BRANCH_STEPS = 10
 
 
-class _WorkingSetSolver(Solver):
+class WorkingSetSolver(Solver):
+    """The outer iterations; what one of them does is the business of :class:`Search`."""
+
     newton: ClassVar[bool]
 
     def refuses(self, problem: Problem) -> str | None:
@@ -56,22 +58,21 @@ class _WorkingSetSolver(Solver):
         begun, spent = time.perf_counter(), 0
         for strength, loose in _milestones(problem, start, tol):
             step = problem.with_penalty(problem.penalty.with_strength(strength))
-            outcome = self._search(step, start, loose, max_iter - spent, begun)
+            outcome = self._iterate(step, start, loose, max_iter - spent, begun)
             start, spent = outcome.point, min(spent + outcome.n_iter, max_iter)
             if outcome.status is Status.INTERRUPTED:
-                final = self._search(problem, start, tol, 0, begun)
+                final = self._iterate(problem, start, tol, 0, begun)
                 return replace(final, status=Status.INTERRUPTED, n_iter=spent)
-        outcome = self._search(problem, start, tol, max_iter - spent, begun)
+        outcome = self._iterate(problem, start, tol, max_iter - spent, begun)
         return replace(outcome, n_iter=spent + outcome.n_iter)
 
-    def _search(
+    def _iterate(
         self, problem: Problem, start: Point, tol: float, max_iter: int, begun: float
     ) -> Outcome:
         form = problem.penalty.unit_form(problem.shape)
         assert form is not None
         history: list[tuple[float, float]] = []
-        columns = _columns_of(problem, start)
-        search = _Search(problem, form, self.newton, tol, columns)
+        search = self.search(problem, form, start, tol)
         status, n_iter = Status.MAX_ITER, 0
         best = evaluation = certify(problem, start, tol)
         try:
@@ -94,8 +95,12 @@ class _WorkingSetSolver(Solver):
             status = Status.INTERRUPTED
         if best.certificate.holds:
             status = Status.CONVERGED
-        best.point.workspace = columns
+        best.point.workspace = search.columns
         return Outcome(best.point, best.certificate, status, n_iter, history)
+
+    def search(self, problem: Problem, form: UnitForm, start: Point, tol: float) -> Search:
+        """What improves a point, with the columns that were left at the start."""
+        return Search(problem, form, self.newton, tol, _columns_of(problem, start))
 
 
 def _columns_of(problem: Problem, start: Point) -> WorkingColumns:
@@ -132,7 +137,7 @@ def _milestones(problem: Problem, start: Point, tol: float) -> list[tuple[float,
 
 
 @SOLVERS.register
-class ActiveSetNewton(_WorkingSetSolver):
+class ActiveSetNewton(WorkingSetSolver):
     """Working sets; coordinate descent finds the support, its linear system ends the work.
 
     Reaches rounding-level certificates. Where a working set is too large for its Gram matrix it
@@ -149,7 +154,7 @@ class ActiveSetNewton(_WorkingSetSolver):
 
 
 @SOLVERS.register
-class CoordinateDescent(_WorkingSetSolver):
+class CoordinateDescent(WorkingSetSolver):
     """Working sets; (block) coordinate descent with Anderson extrapolation.
 
     References
@@ -163,7 +168,7 @@ class CoordinateDescent(_WorkingSetSolver):
 
 
 @dataclass(eq=False)
-class _Search:
+class Search:
     """What one run remembers between outer iterations."""
 
     problem: Problem
@@ -201,10 +206,10 @@ class _Search:
     def improve(self, evaluation: Evaluation) -> Point:
         """A better point, from a solve on the working set the evaluation suggests."""
         problem, point, columns = self.problem, evaluation.point, self.columns
-        chosen, is_all = self._choose(evaluation)
+        chosen, is_all = self.choose(evaluation)
         columns.keep(self.form.units.positions(chosen)[0] // problem.shape[1])
         working = WorkingUnits.choose(self.form, chosen, problem.shape[1], columns)
-        target = self._inner_tolerance(evaluation.certificate.value, is_all)
+        target = self.inner_tolerance(evaluation.certificate.value, is_all)
         block = Block(problem, columns, working)
         local = minimise(block, point, target, self.newton, is_all)
         coefficients, _ = working.split(local)
@@ -212,7 +217,7 @@ class _Search:
         w.ravel()[working.flat] = coefficients
         return Point(problem, w, problem.best_intercept(problem.design.matvec(w), point.b))
 
-    def _choose(self, evaluation: Evaluation) -> tuple[np.ndarray, bool]:
+    def choose(self, evaluation: Evaluation) -> tuple[np.ndarray, bool]:
         """The support and the units pulled hardest, and whether all violators are among them.
 
         As many again as the support, violators or nearly so. Reading X once more is cheap beside
@@ -235,7 +240,7 @@ class _Search:
         hardest = np.argpartition(-pulls, count - 1)[:count] if count else np.array([], int)
         return np.union1d(alive, hardest), count >= n_violators
 
-    def _inner_tolerance(self, value: float, is_all: bool) -> float:
+    def inner_tolerance(self, value: float, is_all: bool) -> float:
         """Gain of a cycle at which the inner solve ends, loose while violators are left out.
 
         A cycle's gain is quadratic in the violations it leaves, the gap is linear in them.
