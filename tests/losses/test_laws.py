@@ -81,7 +81,7 @@ def _scipy_intercept(loss, z, y, s):
     def cost(b):
         return float(s @ loss.value(z + b, y)), s @ loss.gradient(z + b, y)
 
-    start = np.zeros(y.shape[1])
+    start = np.zeros(loss.n_outputs(y))
     found = minimize(cost, start, jac=True, method="L-BFGS-B", options={"ftol": 0, "gtol": 1e-11})
     return float(s @ loss.value(z + found.x, y))
 
@@ -90,10 +90,12 @@ def _scipy_intercept(loss, z, y, s):
 @pytest.mark.parametrize("spread", [0.0, 1.0, 30.0])
 def test_intercept_against_scipy(loss, spread, rng):
     for y in targets(loss, 50, rng):
-        z = np.minimum(spread * rng.standard_normal(y.shape), 20.0)
+        shape = 50, loss.n_outputs(y)
+        z = np.minimum(spread * rng.standard_normal(shape), 20.0)
         s = rng.integers(0, 3, 50) / 1.0
         s /= s.sum()
-        b = optimal_intercept(loss, z, y, s, np.zeros(y.shape[1]))
+        loss = loss.bind(y, s)
+        b = optimal_intercept(loss, z, y, s, np.zeros(shape[1]))
         value = float(s @ loss.value(z + b, y))
         least = _scipy_intercept(loss, z, y, s)
         # scipy stops where the gradient is 1e-11 or the line search sees no gain

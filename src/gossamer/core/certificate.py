@@ -102,6 +102,7 @@ def optimal_intercept(
     """
     used = s > 0
     z, y, s = z[used], y[used], s[used]
+    loss = loss.bind(y, s)
     current = float(s @ loss.value(z + b, y))
     for _ in range(100):
         slope = s @ loss.gradient(z + b, y)

@@ -15,7 +15,14 @@ class Loss(ABC):
     """A convex function of the linear prediction ``z`` of each sample.
 
     ``z`` has shape (n, K), one column an output or class; ``y`` is what :meth:`encode` returned,
-    of the same shape. Values are per sample, (n,): weights and means are the problem's business.
+    of the same shape unless :meth:`n_outputs` says otherwise. Values are per sample, (n,): weights
+    and means are the problem's business.
+
+    Where samples interact (``joint``), as in a partial likelihood, :meth:`bind` returns the loss
+    that knows all targets and weights ``s``, and only the weighted sums have a meaning:
+    ``s @ value`` is the objective, ``s * gradient`` its derivative, ``s @ conjugate(theta)`` its
+    conjugate at ``s * theta``, and the second derivative is ``diag(s * curvature) - B'B`` with
+    ``B @ columns`` from :meth:`interaction`.
     """
 
     #: second derivative at most this number, ``None`` when unbounded
@@ -27,6 +34,26 @@ class Loss(ABC):
 
     #: a sample's outputs interact: its second derivative is diag(p) - p p', p = mean(z)
     coupled: ClassVar[bool] = False
+    #: samples interact: the loss has to be bound to them
+    joint: ClassVar[bool] = False
+    #: the same shift of all predictions changes nothing: there is no intercept
+    shift_invariant: ClassVar[bool] = False
+    #: samples are compared with each other: those held out are judged by what they add to the loss
+    #: of the others
+    comparative: ClassVar[bool] = False
+
+    def n_outputs(self, y: np.ndarray) -> int:
+        """K, the columns of the prediction for an encoded target."""
+        return int(y.shape[1])
+
+    def bind(self, y: np.ndarray, sample_weight: np.ndarray) -> Loss:
+        """The loss of these samples, weights sum to one; itself where each stands alone."""
+        return self
+
+    def interaction(self, z: np.ndarray, y: np.ndarray, columns: np.ndarray) -> np.ndarray | None:
+        """(r, m) ``B @ columns`` for ``columns`` (n, m), ``None`` where samples do not interact or
+        numbers do not allow it: the diagonal is then a bound of the second derivative."""
+        return None
 
     @abstractmethod
     def encode(self, y: Any) -> np.ndarray:
@@ -53,13 +80,18 @@ class Loss(ABC):
         """(n, K) expected target for the prediction ``z`` (the inverse link)."""
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and vars(self) == vars(other)
+        return type(self) is type(other) and self.parameters == other.parameters
 
     def __hash__(self) -> int:
-        return hash((type(self), tuple(vars(self).items())))
+        return hash((type(self), tuple(self.parameters.items())))
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What the loss was made with, without what it is bound to."""
+        return {k: v for k, v in vars(self).items() if not k.startswith("_")}
 
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{k}={v!r}" for k, v in vars(self).items())
+        arguments = ", ".join(f"{k}={v!r}" for k, v in self.parameters.items())
         return f"{type(self).__name__}({arguments})"
 
 

@@ -38,6 +38,7 @@ class Problem:
     loss : Loss
     penalty : Penalty
     fit_intercept : bool, default True
+        Without effect for losses that do not see a common shift (Cox).
     sample_weight : (n,), default None
         Only proportions matter; zero leaves a sample out.
     offset : (n,) or (n, K), default None
@@ -93,14 +94,17 @@ class Problem:
             )
         set_(self, "y", target)
         set_(self, "sample_weight", validation.normalised_weights(self.sample_weight, n))
-        set_(self, "offset", validation.offsets(self.offset, target.shape))
+        set_(self, "loss", self.loss.bind(target, self.sample_weight))
+        set_(self, "fit_intercept", self.fit_intercept and not self.loss.shift_invariant)
+        shape = n, self.loss.n_outputs(target)
+        set_(self, "offset", validation.offsets(self.offset, shape))
         self.penalty.unit_form(self.shape)  # fails early on groups or weights that do not fit
 
     # -- shapes and coordinates ------------------------------------------------------------------
     @property
     def shape(self) -> tuple[int, int]:
         """(p features, K outputs) of the coefficients."""
-        return self.X.shape[1], self.y.shape[1]
+        return self.X.shape[1], self.loss.n_outputs(self.y)
 
     @cached_property
     def design(self) -> Design:
@@ -109,11 +113,12 @@ class Problem:
 
         if self.standardise and isinstance(self.X, LinearOperator):
             raise ValueError("standardise=True needs the columns of X, a LinearOperator has none.")
+        shifted = self.fit_intercept or self.loss.shift_invariant
         # a sparse X is centred only where that decouples the intercept exactly
-        center = self.fit_intercept and (self.loss.is_quadratic or isinstance(self.X, np.ndarray))
+        center = shifted and (self.loss.is_quadratic or isinstance(self.X, np.ndarray))
         return Design(
             self.X, self.sample_weight, center=center, standardise=self.standardise,
-            intercept=self.fit_intercept,
+            intercept=shifted,
         )  # fmt: skip
 
     def start(self, w0: Any = None, intercept0: Any = None) -> Point:
@@ -149,7 +154,7 @@ class Problem:
     @cached_property
     def null_intercept(self) -> np.ndarray:
         """(K,) optimal intercept of the model without features, zero when none is fitted."""
-        return self.best_intercept(np.zeros(self.y.shape), np.zeros(self.shape[1]))
+        return self.best_intercept(np.zeros((len(self.y), self.shape[1])), np.zeros(self.shape[1]))
 
     def best_intercept(self, z: np.ndarray, b: np.ndarray) -> np.ndarray:
         """The optimal intercept for the linear part ``z`` (n, K), from the guess ``b``."""
@@ -257,6 +262,8 @@ class Problem:
     def finish(self, w: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, float | np.ndarray]:
         """Public coefficients and intercept of working ones, in the shape the user gave y."""
         w, b = self.design.to_public(w, b)
+        if self.loss.shift_invariant:
+            b = np.zeros_like(b)
         if self.shape[1] == 1:
             return w[:, 0], float(b[0])
         return w, b

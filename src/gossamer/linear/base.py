@@ -206,8 +206,9 @@ class SparseLinearModel(BaseEstimator):
             return float(r2_score(y, self.predict(X), sample_weight=sample_weight))
         target = loss.encode(y)
         weights = normalised_weights(sample_weight, len(target))
-        nothing = np.zeros(target.shape)
-        null = optimal_intercept(loss, nothing, target, weights, np.zeros(target.shape[1]))
+        loss = loss.bind(target, weights)
+        nothing = np.zeros((len(target), loss.n_outputs(target)))
+        null = optimal_intercept(loss, nothing, target, weights, nothing[0])
         total = weights @ loss.value(nothing + null, target)
         left = weights @ loss.value(self._linear_prediction(X), target)
         return float(1 - left / total) if total > 0 else 0.0

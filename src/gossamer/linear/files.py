@@ -197,7 +197,7 @@ def _arguments(value: Any) -> dict[str, Any]:
         return dict(value.to_dict())
     if is_dataclass(value):
         return {f.name: getattr(value, f.name) for f in fields(value)}
-    return dict(vars(value))
+    return dict(value.parameters if isinstance(value, Loss) else vars(value))
 
 
 # -- from plain data ---------------------------------------------------------------------------

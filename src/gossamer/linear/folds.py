@@ -33,9 +33,36 @@ class HeldOut:
 
     def mean_loss(self, coef: np.ndarray, intercept: Any) -> float:
         """Weighted mean loss at coefficients (p, K)."""
+        return float(self.sample_weight @ self.loss.value(self._linear(coef, intercept), self.y))
+
+    def _linear(self, coef: np.ndarray, intercept: Any) -> np.ndarray:
         alive = np.flatnonzero(coef.any(axis=1))
-        z = np.asarray(self.X[:, alive] @ coef[alive]) + intercept + self.offset
-        return float(self.sample_weight @ self.loss.value(z, self.y))
+        return np.asarray(self.X[:, alive] @ coef[alive]) + intercept + self.offset
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutAmongOthers(HeldOut):
+    """Samples that are judged by what they add to the loss of the training samples.
+
+    X, y, sample_weight and offset are those of all samples.
+
+    trained, training_weight : loss and weights, summing to one, of the training samples.
+    share : of all weight that is held out.
+
+    References
+    ----------
+    Verweij and van Houwelingen (1993), Cross-validation in survival analysis.
+    """
+
+    trained: Loss
+    training_weight: np.ndarray
+    share: float
+
+    def mean_loss(self, coef: np.ndarray, intercept: Any) -> float:
+        z = self._linear(coef, intercept)
+        whole = self.sample_weight @ self.loss.value(z, self.y)
+        training = self.training_weight @ self.trained.value(z, self.y)
+        return float((whole - (1 - self.share) * training) / self.share)
 
 
 class Fold(ABC):
@@ -59,12 +86,20 @@ class FoldOfRows(Fold):
         problem, rows = self.problem, self.held_out
         weights = np.zeros(len(problem.sample_weight))
         weights[self.training] = problem.sample_weight[self.training]
+        training = problem.with_weights(weights)
+        if problem.loss.comparative:
+            return training, HeldOutAmongOthers(
+                problem.X, problem.y, problem.sample_weight, _or_zero(problem.offset),
+                problem.loss, training.loss, training.sample_weight, self.weight,
+            )  # fmt: skip
         X = problem.X[rows] if isinstance(problem.X, np.ndarray) else problem.X.tocsr()[rows]
-        offset = 0.0 if problem.offset is None else problem.offset[rows]
-        share = problem.sample_weight[rows] / self.weight
-        return problem.with_weights(weights), HeldOut(
-            X, problem.y[rows], share, offset, problem.loss
-        )
+        share, y = problem.sample_weight[rows] / self.weight, problem.y[rows]
+        offset = _or_zero(None if problem.offset is None else problem.offset[rows])
+        return training, HeldOut(X, y, share, offset, problem.loss.bind(y, share))
+
+
+def _or_zero(offset: np.ndarray | None) -> Any:
+    return 0.0 if offset is None else offset
 
 
 class FoldOfMoments(Fold):

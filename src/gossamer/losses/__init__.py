@@ -5,5 +5,6 @@ from gossamer.losses.logistic import Logistic
 from gossamer.losses.multinomial import Multinomial
 from gossamer.losses.poisson import Poisson
 from gossamer.losses.quadratic import Quadratic
+from gossamer.losses.square_root import SquareRoot
 
-__all__ = ["Huber", "Logistic", "Multinomial", "Poisson", "Quadratic"]
+__all__ = ["Huber", "Logistic", "Multinomial", "Poisson", "Quadratic", "SquareRoot"]

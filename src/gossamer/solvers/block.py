@@ -15,6 +15,7 @@ from gossamer.solvers.model import (
     gram_model,
     pays_coupled_gram,
     pays_gram,
+    pays_joint_gram,
     residual_model,
 )
 from gossamer.solvers.working_columns import WorkingColumns
@@ -50,6 +51,17 @@ class Block:
             return gram_model(columns.quadratic_gram(), gradient, self.working)
         h = np.broadcast_to(s, point.z.shape)
         return residual_model(columns, self.working, s * point.residual, h, None, s[:, 0])
+
+    def joint_model(self, z: np.ndarray, u: np.ndarray, h: np.ndarray) -> Model | None:
+        """The same for a loss whose samples interact, exact, or ``None``."""
+        columns, problem = self.columns, self.problem
+        if not pays_joint_gram(columns):
+            return None
+        crossed = problem.loss.interaction(z, problem.y, columns.dense())
+        if crossed is None:
+            return None
+        gram = columns.gram(h[:, 0]) - crossed.T @ crossed
+        return gram_model(gram, columns.transpose_times(u), self.working)
 
     def model(self, u: np.ndarray, h: np.ndarray, chance: np.ndarray | None) -> Model:
         """The model with gradient ``u`` and curvature ``h`` (n, K) of the weighted samples.
@@ -99,7 +111,9 @@ def _minimise_models(
         h = s * (extra + (0.0 if loss.coupled else h))
         h = np.broadcast_to(h, z.shape)
         chance = loss.mean(z) if loss.coupled else None
-        model = block.model(s * loss.gradient(z, y), h, chance)
+        u = s * loss.gradient(z, y)
+        model = block.joint_model(z, u, h) if loss.joint else None
+        model = block.model(u, h, chance) if model is None else model
         _clear_dead(model.curvature, working, local)
         target_point = local.copy()
         gradient = model.gradient()

@@ -71,6 +71,11 @@ def pays_coupled_gram(working: WorkingUnits) -> bool:
     return working.size <= _MAX_GRAM
 
 
+def pays_joint_gram(columns: WorkingColumns) -> bool:
+    """The same where samples interact: there is no other exact model."""
+    return columns.count <= _MAX_GRAM
+
+
 def gram_model(gram: np.ndarray, gradient: np.ndarray, working: WorkingUnits) -> Model:
     """Outputs that share the Gram matrix ``gram`` of the slots; ``gradient`` is (n_slots, K)."""
     state = np.ascontiguousarray(gradient.T)

@@ -92,6 +92,12 @@ class WorkingColumns:
             taken[real] = values[self.features[real]]
         return taken
 
+    def dense(self) -> np.ndarray:
+        """(n, n_slots) the working columns as an array."""
+        if not self.is_sparse:
+            return np.asarray(self.data)
+        return (self.data.toarray() - self.means) * self.scale
+
     # -- products ----------------------------------------------------------------------------------
     def times(self, w: np.ndarray) -> np.ndarray:
         """(n, K) columns times ``w`` (n_slots, K)."""

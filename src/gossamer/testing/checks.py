@@ -13,6 +13,7 @@ from gossamer.testing.budget_laws import BUDGET_LAWS
 from gossamer.testing.court import Law, apply
 from gossamer.testing.factorisation_laws import FACTORISATION_LAWS, SMOOTH_FORM_LAWS
 from gossamer.testing.instances import penalty_instance
+from gossamer.testing.joint_loss_laws import JOINT_LOSS_LAWS
 from gossamer.testing.loss_laws import LOSS_LAWS
 from gossamer.testing.penalty_laws import CONVEX_PENALTY_LAWS, PENALTY_LAWS, STRENGTH_LAWS
 from gossamer.testing.shape_laws import CONVEX_SHAPE_LAWS, SHAPE_LAWS
@@ -36,6 +37,8 @@ def laws_of(piece: Any) -> tuple[Law, ...]:
         return SPECTRAL_LAWS
     if isinstance(piece, Structure) and is_pattern(piece):
         return PATTERN_LAWS
+    if isinstance(piece, Loss) and piece.joint:
+        return JOINT_LOSS_LAWS
     for kind, laws in (
         (Loss, LOSS_LAWS),
         (Structure, STRUCTURE_LAWS),

@@ -19,6 +19,7 @@ from gossamer.factorisations import (
     factorise_power,
 )
 from gossamer.structures import Channels, Elements, Groups
+from gossamer.testing.court import generator
 
 # Parameters at which a piece changes its nature; the others are tested at their defaults.
 _VARIANTS: dict[str, list[dict[str, Any]]] = {
@@ -103,22 +104,36 @@ def penalty_instance(penalty: Any, **parameters: Any) -> Any:
     return penalty(_STRENGTH, **parameters) if isinstance(penalty, type) else penalty
 
 
-def targets(loss: Loss, n: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Encoded targets (n, K) of every kind that ``loss`` accepts."""
+def raw_targets(loss: Loss, n: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Targets of every kind that ``loss`` accepts, as users give them."""
     candidates = (
         rng.standard_normal(n),
         rng.standard_normal((n, 3)),
         rng.poisson(2.0, n).astype(float),
         rng.integers(0, 2, n),
         np.arange(n) % 3,
+        survival_times(np.sin(np.arange(n))),
     )
     accepted = 0
     for y in candidates:
         try:
-            encoded = loss.encode(y)
+            loss.encode(y)
         except ValueError:
             continue
         accepted += 1
-        yield encoded
+        yield y
     if accepted == 0:
-        raise AssertionError(f"{loss!r} accepts no numbers, counts, labels or classes.")
+        raise AssertionError(f"{loss!r} accepts no numbers, counts, labels, classes or times.")
+
+
+def targets(loss: Loss, n: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """The same, encoded."""
+    for y in raw_targets(loss, n, rng):
+        yield loss.encode(y)
+
+
+def survival_times(risk: np.ndarray) -> np.ndarray:
+    """(n, 2) times, in whole numbers so that some are tied, and whether an event ended them."""
+    rng = generator()
+    times, limits = 8 * rng.exponential(np.exp(-risk)), 8 * rng.exponential(2.0, len(risk))
+    return np.column_stack([np.ceil(np.minimum(times, limits)), times <= limits]).astype(float)

@@ -16,6 +16,7 @@ from gossamer.core.registry import LOSSES, PENALTIES
 from gossamer.penalties import L1
 from gossamer.structures import Elements, Groups, Rows
 from gossamer.testing.court import generator
+from gossamer.testing.instances import survival_times
 
 _N, _P = 60, 12
 _GROUPS = [[0, 5, 7], [1, 2], [3], [4, 6, 8, 9], [10, 11]]
@@ -63,7 +64,7 @@ def _problem(
     X[:, 1] += 0.8 * X[:, 0]
     X[rng.random((_N, _P)) < 0.4] = 0.0
     y = _target(rng, loss, X)
-    n_outputs = loss.encode(y).shape[1]
+    n_outputs = loss.n_outputs(loss.encode(y))
     # all labels count: fewer could be separated, and flat penalties then have no optimum
     least = 1 if loss.classifies else 0
     arguments = {
@@ -90,6 +91,7 @@ def _target(rng: np.random.Generator, loss: Loss, X: np.ndarray) -> np.ndarray:
         signal,
         np.round(np.exp(np.clip(signal, -2, 2))),
         (noisy[:, 0] > 0).astype(float),
+        survival_times(signal),
     )
     for y in candidates:
         try:
