@@ -50,6 +50,7 @@ _HOMES = {
         "GroupEnvelope",
         "L0",
         "AtMost",
+        "SLOPE",
     ),
     "linear": (
         "Lasso",

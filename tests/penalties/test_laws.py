@@ -57,7 +57,7 @@ def test_every_penalty_of_the_room_is_registered():
 
     # bases, and those that do not split by unit, which have laws and tests of their own
     bases = {"penalty", "unitpenalty", "sumpenalty"}
-    others = bases | {"groupenvelope", "atmost", "gates", "overlaps"}
+    others = bases | {"groupenvelope", "atmost", "gates", "overlaps", "slope"}
     room = {name.lower() for name in penalties.__all__} - others
     assert {kind.__name__.lower() for kind in PENALTIES} == room
 

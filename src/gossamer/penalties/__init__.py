@@ -12,6 +12,7 @@ from gossamer.penalties.log_sum import LogSum
 from gossamer.penalties.lq import Lq
 from gossamer.penalties.mcp import MCP
 from gossamer.penalties.scad import SCAD
+from gossamer.penalties.slope import SLOPE
 
 __all__ = [
     "L0",
@@ -19,6 +20,7 @@ __all__ = [
     "MCP",
     "SCAD",
     "AtMost",
+    "SLOPE",
     "ElasticNet",
     "Gates",
     "GroupEnvelope",

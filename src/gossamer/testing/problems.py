@@ -13,7 +13,8 @@ from gossamer.core.loss import Loss
 from gossamer.core.penalty import Penalty
 from gossamer.core.problem import Problem
 from gossamer.core.registry import LOSSES, PENALTIES
-from gossamer.penalties import L1
+from gossamer.core.structure import Structure
+from gossamer.penalties import L1, SLOPE
 from gossamer.structures import Elements, Groups, Rows
 from gossamer.testing.court import generator
 from gossamer.testing.instances import survival_times
@@ -57,6 +58,24 @@ def cases(count: int) -> Iterator[Case]:
         yield Case(name, _problem(rng, loss, kind, structure, store, options))
 
 
+def sorted_cases(count: int) -> Iterator[Case]:
+    """``count`` least-squares problems with SLOPE, in all stores and with all options."""
+    rng = generator()
+    quadratic = next(loss for loss in LOSSES if loss.is_quadratic)()
+    for i in range(count):
+        store = _STORES[i % len(_STORES)]
+        names = ("nonnegative", "sample_weight", "offset", "standardise", "fit_intercept")
+        options = {name: bool(rng.random() < 0.5) for name in names} | {"weights": False}
+        name = f"{i}: SLOPE, {store}, {', '.join(name for name, on in options.items() if on)}"
+        yield Case(name, _problem(rng, quadratic, _slope, "elements", store, options))
+
+
+def _slope(
+    strength: float, *, on: Structure, weights: None = None, nonnegative: bool = False
+) -> SLOPE:
+    return SLOPE(strength * np.linspace(1.0, 0.2, _P), on=on, nonnegative=nonnegative)
+
+
 def _problem(
     rng: np.random.Generator, loss: Loss, kind: Any, structure: str, store: str, options: dict
 ) -> Problem:
@@ -64,6 +83,7 @@ def _problem(
     X[:, 1] += 0.8 * X[:, 0]
     X[rng.random((_N, _P)) < 0.4] = 0.0
     y = _target(rng, loss, X)
+    y = y[:, 0] if kind is _slope else y
     n_outputs = loss.n_outputs(loss.encode(y))
     # all labels count: fewer could be separated, and flat penalties then have no optimum
     least = 1 if loss.classifies else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from itertools import chain
 
 import numpy as np
 
@@ -14,14 +15,14 @@ from gossamer.core.result import Result, Status
 from gossamer.core.solver import Solver
 from gossamer.penalties import L1
 from gossamer.testing.court import close, generator, hold
-from gossamer.testing.problems import Case, Explicit, cases
+from gossamer.testing.problems import Case, Explicit, cases, sorted_cases
 
 _COUNT = 30
 _TOL = 1e-8
 
 
 def _accepted(solver: Solver, count: int = _COUNT) -> Iterator[Case]:
-    for case in cases(count):
+    for case in chain(cases(count), sorted_cases(count // 3)):
         if solver.refuses(case.problem) is None:
             yield case
 
