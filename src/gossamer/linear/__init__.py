@@ -27,6 +27,7 @@ from gossamer.linear.estimators import (
 from gossamer.linear.files import load, save
 from gossamer.linear.moments import Moments
 from gossamer.linear.path import Path
+from gossamer.linear.sketched_ridge import SketchedRidge, SketchedRidgeCV
 
 __all__ = [
     "ElasticNet",
@@ -43,6 +44,8 @@ __all__ = [
     "Path",
     "SCADRegressor",
     "SCADRegressorCV",
+    "SketchedRidge",
+    "SketchedRidgeCV",
     "SparseGroupLasso",
     "SparseGroupLassoCV",
     "SparseLogistic",
