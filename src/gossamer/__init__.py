@@ -51,6 +51,9 @@ _HOMES = {
         "L0",
         "AtMost",
         "SLOPE",
+        "Exclusive",
+        "Tree",
+        "L1Ball",
     ),
     "linear": (
         "Lasso",

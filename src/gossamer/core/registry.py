@@ -47,6 +47,8 @@ class Registry(Generic[T]):
 
 
 PENALTIES: Registry = Registry("penalty", "gossamer.penalties")
+# penalties whose units share something, and that are made in ways of their own
+JOINT_PENALTIES: Registry = Registry("joint penalty", "gossamer.penalties")
 LOSSES: Registry = Registry("loss", "gossamer.losses")
 STRUCTURES: Registry = Registry("structure", "gossamer.structures")
 SOLVERS: Registry = Registry("solver", "gossamer.solvers")

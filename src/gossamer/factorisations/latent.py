@@ -142,10 +142,10 @@ class Latent(Factorisation):
 
         min_eta  1/2 sum_i w_i^2 / (sum_{g with i} eta_g / lambda_g)  +  1/2 sum_g lambda_g eta_g
 
-        until the duality gap to ``max <w, z> : |z_g| <= lambda_g`` closes.
+        until the duality gap to ``max <w, z> : |z_g| <= lambda_g`` closes or rounding ends it.
         """
         squares = np.square(np.ravel(w))
-        sizes = self._norms(squares)
+        sizes, last = self._norms(squares), np.inf
         for _ in range(_SWEEPS):
             shares = (sizes / self._strengths)[self.owners]
             total = np.bincount(self.positions, shares, self.size)
@@ -153,9 +153,9 @@ class Latent(Factorisation):
             pulls = np.divide(spread, total, out=np.zeros(self.size), where=total > 0)
             ratios = self._norms(pulls) / self._strengths
             value = (spread.sum() + self._strengths @ sizes) / 2
-            if value - spread.sum() / ratios.max(initial=1.0) <= _GAP * value:
+            if value - spread.sum() / ratios.max(initial=1.0) <= _GAP * value or value >= last:
                 break
-            sizes = sizes * ratios
+            sizes, last = sizes * ratios, value
         return sizes
 
     def _norms(self, squares: np.ndarray) -> np.ndarray:

@@ -231,6 +231,19 @@ class MultiTaskLasso(_Regressor, families.MultiTaskFamily, FixedStrength):
     Parameters
     ----------
     alpha : float >= 0, default 1.0
+    on : Structure, default Rows()
+        What the targets share: features, or with ``Spectrum()`` a few directions of them, the
+        penalty then being the nuclear norm :math:`\|W\|_*`.
+
+    Examples
+    --------
+    >>> import numpy as np, gossamer as gs
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((60, 8))
+    >>> Y = X @ np.outer(np.ones(8), [1.0, -1.0, 0.5]) + 0.1 * rng.standard_normal((60, 3))
+    >>> model = gs.MultiTaskLasso(alpha=0.2, on=gs.Spectrum()).fit(X, Y)
+    >>> int(np.linalg.matrix_rank(model.coef_)), model.certificate_.holds
+    (1, True)
     """
 
     alpha: float = 1.0
@@ -242,6 +255,7 @@ class MultiTaskLassoCV(_Regressor, families.MultiTaskFamily, CrossValidated):
 
     Parameters
     ----------
+    on : Structure, default Rows()
     """
 
 

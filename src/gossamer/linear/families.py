@@ -12,6 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from gossamer.core.loss import Loss
 from gossamer.core.penalty import Penalty
 from gossamer.core.registry import PENALTIES
+from gossamer.core.structure import Structure
 from gossamer.linear.base import SparseLinearModel
 from gossamer.losses import Logistic, Multinomial, Poisson, Quadratic
 from gossamer.penalties import L1, MCP, SCAD, ElasticNet
@@ -92,8 +93,13 @@ class SCADFamily(QuadraticFamily):
 
 @dataclass(eq=False, repr=False)
 class MultiTaskFamily(QuadraticFamily):
+    on: Any = field(default=None, kw_only=True)
+
     def _penalty(self, strength: float) -> Penalty:
-        return L1(strength, on=Rows(), **self._shared())
+        structure = Rows() if self.on is None else self.on
+        if not isinstance(structure, Structure):
+            raise TypeError(f"on must be a Structure such as Spectrum(), got {self.on!r}.")
+        return L1(strength, on=structure, **self._shared())
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

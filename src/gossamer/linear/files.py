@@ -21,8 +21,8 @@ from sklearn.pipeline import Pipeline
 
 from gossamer.core.errors import ModelFileError
 from gossamer.core.loss import Loss
-from gossamer.core.penalty import UnitPenalty
-from gossamer.core.registry import LOSSES, PENALTIES, STRUCTURES
+from gossamer.core.penalty import Penalty, UnitPenalty
+from gossamer.core.registry import JOINT_PENALTIES, LOSSES, PENALTIES, STRUCTURES
 from gossamer.core.result import Certificate, Result, Status
 from gossamer.core.structure import Structure
 from gossamer.core.sum_penalty import SumPenalty
@@ -186,6 +186,7 @@ def _pack_object(value: Any, arrays: list[np.ndarray]) -> dict[str, Any]:
 
 _REGISTERED: tuple = (
     ("penalties", UnitPenalty, PENALTIES),
+    ("joint_penalties", Penalty, JOINT_PENALTIES),
     ("losses", Loss, LOSSES),
     ("structures", Structure, STRUCTURES),
 )

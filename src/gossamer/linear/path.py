@@ -61,6 +61,11 @@ def strength_grid(problem: Problem, n: int, ratio: float) -> np.ndarray:
     if largest <= 1e-12 * max(scale, 1e-300):
         # nothing to select from: any positive strength gives the null model
         return np.array([1.0])
+    if np.isinf(largest):
+        raise ValueError(
+            f"no strength of {problem.penalty!r} gives the null model, from which a path could "
+            "start: give alphas."
+        )
     return largest * np.geomspace(1.0, ratio, n)
 
 

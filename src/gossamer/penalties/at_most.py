@@ -11,12 +11,14 @@ import numpy as np
 
 from gossamer.core.errors import UnsupportedProblem
 from gossamer.core.penalty import Penalty
+from gossamer.core.registry import JOINT_PENALTIES
 from gossamer.core.structure import Structure
 from gossamer.core.units import Units
 from gossamer.core.validation import finite_number
 from gossamer.structures import Elements
 
 
+@JOINT_PENALTIES.register
 @dataclass(frozen=True)
 class AtMost(Penalty):
     r"""At most ``k`` units are not zero: best-subset selection.

@@ -1,11 +1,11 @@
-"""Penalties that are known by their smooth forms alone: crossing gates, overlapping groups."""
+"""Penalties that are known by their smooth forms alone: crossing gates."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn, Self
+from typing import NoReturn, Self
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from gossamer.core.factorisation import Factorisation
 from gossamer.core.penalty import Penalty
 from gossamer.core.structure import Structure
 from gossamer.core.validation import finite_number
-from gossamer.factorisations import Latent, factorise_gates, factorise_overlaps
+from gossamer.factorisations import factorise_gates
 
 
 class SmoothPenalty(Penalty):
@@ -30,13 +30,26 @@ class SmoothPenalty(Penalty):
         w = np.asarray(w, dtype=float)
         return self.factorise(w.shape).value(w)
 
-    def _refuse(self, *_: Any) -> NoReturn:
+    def prox(self, v: np.ndarray, step: float | np.ndarray) -> np.ndarray:
+        self._refuse()
+
+    def subdiff_distance(self, w: np.ndarray, grad: np.ndarray) -> np.ndarray:
+        self._refuse()
+
+    def conjugate(self, z: np.ndarray) -> float:
+        self._refuse()
+
+    def dual_scale(self, z: np.ndarray) -> float:
+        self._refuse()
+
+    def strength_max(self, grad0: np.ndarray) -> float:
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
         raise UnsupportedProblem(
             f"{type(self).__name__} has no prox: it is minimised by its factors. Use it in "
             "gossamer.nn.sparsify."
         )
-
-    prox = subdiff_distance = conjugate = dual_scale = strength_max = _refuse  # type: ignore[assignment]
 
     def resolve(self, feature_names: Sequence[str] | None) -> Self:
         return self
@@ -88,61 +101,6 @@ class Gates(SmoothPenalty):
     def factorise(self, shape: tuple[int, ...], form: str = "auto") -> Factorisation:
         self._with_form(form)
         return factorise_gates(self.strength, self.on, shape)
-
-    def with_strength(self, strength: float) -> Self:
-        return replace(self, strength=float(strength))
-
-
-@dataclass(frozen=True, eq=False)
-class Overlaps(SmoothPenalty):
-    r"""Groups that share entries: a sum of norms, or the latent group lasso.
-
-    .. math:: s \sum_g \lambda_g \|w_g\|_2
-              \qquad \text{or} \qquad
-              s \, \min \{ \sum_g \lambda_g \|v_g\|_2 : \sum_g v_g = w \}
-
-    Zeros of the first are unions of groups, what the second leaves alive is. The groups of the
-    latent norm cover all entries. A budget of a network (``keep``) counts and cuts single entries.
-
-    Parameters
-    ----------
-    strength : float >= 0
-    groups : sequence of sequences of flat positions in the weight
-    weights : (n_groups,), default None
-        Lambda.
-    latent : bool, default False
-        The second form.
-
-    References
-    ----------
-    Jenatton, Audibert and Bach (2011), Structured variable selection with sparsity-inducing norms.
-    Obozinski, Jacob and Vert (2011), Group lasso with overlaps: the latent group lasso approach.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> w = np.array([3.0, 4.0, 0.0])
-    >>> Overlaps(1.0, ([0, 1], [1, 2])).value(w)
-    9.0
-    >>> round(Overlaps(1.0, ([0, 1], [1, 2]), latent=True).value(w), 6)
-    5.0
-    """
-
-    strength: float
-    groups: Sequence[Sequence[int] | np.ndarray]
-    weights: np.ndarray | None = None
-    latent: bool = False
-
-    convex = True
-
-    def __post_init__(self) -> None:
-        finite_number(self.strength, "Overlaps: strength", 0.0)
-
-    def factorise(self, shape: tuple[int, ...], form: str = "auto") -> Factorisation:
-        self._with_form(form)
-        if self.latent:
-            return Latent(self.strength, shape, self.groups, self.weights)
-        return factorise_overlaps(self.strength, self.groups, shape, self.weights)
 
     def with_strength(self, strength: float) -> Self:
         return replace(self, strength=float(strength))

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from gossamer.core.penalty import Penalty
-from gossamer.core.structure import Structure
+from gossamer.core.registry import JOINT_PENALTIES
 from gossamer.core.units import Units
-from gossamer.core.validation import finite_number, float_array
-from gossamer.structures import Elements
+from gossamer.core.validation import finite_number
+from gossamer.penalties.joint import JointPenalty
 
 
-@dataclass(frozen=True)
-class GroupEnvelope(Penalty):
+@JOINT_PENALTIES.register
+@dataclass(frozen=True, repr=False)
+class GroupEnvelope(JointPenalty):
     r"""``strength`` times the largest convex function below the ridge on at most ``k`` units.
 
     .. math:: \Omega(w) = \text{strength} \cdot \tfrac12 \min_\eta \sum_u
@@ -68,24 +66,12 @@ class GroupEnvelope(Penalty):
 
     strength: float
     k: int
-    on: Structure = field(default_factory=Elements, kw_only=True)
-    weights: Any = field(default=None, kw_only=True)
-    nonnegative: bool = field(default=False, kw_only=True)
-
-    convex = True
 
     def __post_init__(self) -> None:
         finite_number(self.strength, "GroupEnvelope: strength", 0.0)
         if not isinstance(self.k, (int, np.integer)) or self.k < 1:
             raise ValueError(f"GroupEnvelope: k must be a whole number >= 1, got {self.k!r}.")
-        if self.weights is not None:
-            weights = float_array(self.weights, "GroupEnvelope: weights")
-            if weights.ndim != 1 or not np.isfinite(weights).all() or (weights < 0).any():
-                raise ValueError(
-                    "GroupEnvelope: weights must be a 1-D sequence of finite numbers >= 0, one a "
-                    "unit; zero leaves a unit unpenalised."
-                )
-            object.__setattr__(self, "weights", tuple(weights.tolist()))
+        super().__post_init__()
 
     # -- the penalty and its gates ---------------------------------------------------------------
     def value(self, w: np.ndarray) -> float:
@@ -168,20 +154,6 @@ class GroupEnvelope(Penalty):
         return np.inf if sizes[self._units(np.shape(grad0))[1] > 0].any() else 0.0
 
     # -- manners ---------------------------------------------------------------------------------
-    def with_strength(self, strength: float) -> GroupEnvelope:
-        return replace(self, strength=float(strength))
-
-    def resolve(self, feature_names: Sequence[str] | None) -> GroupEnvelope:
-        structure = self.on.resolve(feature_names)
-        return self if structure is self.on else replace(self, on=structure)
-
-    def sizes(self, w: np.ndarray) -> np.ndarray:
-        return self._units(np.shape(w))[0].norms(w)
-
-    def unit_form(self, shape: tuple[int, ...]) -> None:
-        """``None``: the units share the ``k`` places. Raises when weights do not fit them."""
-        self._units(shape)
-
     def free(self, shape: tuple[int, ...]) -> np.ndarray:
         units, roots = self._units(shape)
         return units.spread(self.strength * roots == 0).reshape(shape)
@@ -189,15 +161,8 @@ class GroupEnvelope(Penalty):
     # -- pieces ----------------------------------------------------------------------------------
     def _units(self, shape: tuple[int, ...]) -> tuple[Units, np.ndarray]:
         """The units and the (n_units,) square roots of their weights."""
-        units = self.on.units(shape)
-        if self.weights is None:
-            return units, np.ones(units.count)
-        if len(self.weights) != units.count:
-            raise ValueError(
-                f"GroupEnvelope: weights has {len(self.weights)} entries, but there are "
-                f"{units.count} units in coefficients of shape {shape}."
-            )
-        return units, np.sqrt(self.weights)
+        units, weights = self._weighted_units(shape)
+        return units, np.sqrt(weights)
 
     def _levels(self, w: np.ndarray) -> tuple[Units, np.ndarray, np.ndarray, float]:
         """Units, roots of the weights, weighted sizes, and the level below which they cost more."""

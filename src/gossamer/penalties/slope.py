@@ -12,12 +12,14 @@ from scipy.special import ndtri
 
 from gossamer.core.loss import ROUNDING
 from gossamer.core.penalty import Penalty
+from gossamer.core.registry import JOINT_PENALTIES
 from gossamer.core.structure import Structure
 from gossamer.core.units import Units
 from gossamer.core.validation import finite_number, float_array
 from gossamer.structures import Elements
 
 
+@JOINT_PENALTIES.register
 @dataclass(frozen=True, eq=False)
 class SLOPE(Penalty):
     r"""Sorted L1: the largest unit is charged the first strength, the next one the second, ...

@@ -2,6 +2,7 @@
 
 from gossamer.solvers.choose import choose
 from gossamer.solvers.clusters import ClusterNewton
+from gossamer.solvers.duplicated import Duplicated
 from gossamer.solvers.factorised import Factorised
 from gossamer.solvers.proximal_gradient import ProximalGradient
 from gossamer.solvers.working_set import ActiveSetNewton, CoordinateDescent
@@ -10,6 +11,7 @@ __all__ = [
     "ActiveSetNewton",
     "ClusterNewton",
     "CoordinateDescent",
+    "Duplicated",
     "Factorised",
     "ProximalGradient",
     "choose",

@@ -9,7 +9,7 @@ import numpy as np
 
 from gossamer.core.factorisation import Factorisation
 from gossamer.core.loss import Loss
-from gossamer.core.registry import PENALTIES, STRUCTURES, Registry
+from gossamer.core.registry import JOINT_PENALTIES, PENALTIES, STRUCTURES, Registry
 from gossamer.factorisations import (
     Latent,
     MatrixProduct,
@@ -33,6 +33,33 @@ _VARIANTS: dict[str, list[dict[str, Any]]] = {
 }
 _STRENGTH = 0.7
 
+# Arguments of penalties that are not made from a strength alone, for six features.
+_GROUPS = Groups([[0, 3], [1, 2, 5], [4]])
+_NESTED = ([0], [2, 1], [0, 1, 2, 3], [4, 5])
+_OVERLAPPING = ([0, 1, 2], [2, 3], [3, 4, 5])
+_JOINT: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
+    "AtMost": [((2,), {}), ((1,), {"on": _GROUPS, "ridge": 0.5})],
+    "GroupEnvelope": [((_STRENGTH, 2), {}), ((0.3, 1), {"on": _GROUPS, "weights": [1, 0, 2]})],
+    "Exclusive": [
+        ((_STRENGTH,), {}),
+        ((_STRENGTH,), {"on": _GROUPS}),
+        ((_STRENGTH,), {"on": _GROUPS, "weights": [1, 0, 2], "nonnegative": True}),
+    ],
+    "L1Ball": [
+        ((1.3,), {}),
+        ((1.3,), {"on": _GROUPS}),
+        ((0.8,), {"on": _GROUPS, "weights": [1, 0, 2]}),
+        ((0.8,), {"weights": [1, 0, 2, 1, 1, 3], "nonnegative": True}),
+    ],
+    "Tree": [
+        ((_STRENGTH, _NESTED), {}),
+        ((_STRENGTH, _NESTED[:-1]), {"weights": [1, 0.5, 0]}),
+        ((_STRENGTH, ([0, 1, 2, 3, 4, 5], *_NESTED)), {"nonnegative": True}),
+    ],
+    "SLOPE": [((np.linspace(1.0, 0.2, 6),), {}), (([0.9, 0.4, 0.0],), {"on": _GROUPS})],
+    "Overlaps": [((_STRENGTH, _OVERLAPPING), {"weights": [1, 0.5, 1.5], "latent": True})],
+}
+
 # Six features, units of several sizes that are not contiguous.
 _STRUCTURE_ARGUMENTS: dict[str, list[tuple[Any, ...]]] = {
     "Blocks": [((2, 1),), ((3, 1),)],
@@ -54,6 +81,9 @@ def instances(registry: Registry) -> list[Any]:
             made += [
                 kind(*arguments) for arguments in _STRUCTURE_ARGUMENTS.get(kind.__name__, [()])
             ]
+            continue
+        if registry is JOINT_PENALTIES:
+            made += [kind(*given, **named) for given, named in _JOINT[kind.__name__]]
             continue
         arguments = (_STRENGTH,) if registry is PENALTIES else ()
         variants = [{}, *_VARIANTS.get(kind.__name__, [])]

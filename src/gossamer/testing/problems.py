@@ -14,7 +14,15 @@ from gossamer.core.penalty import Penalty
 from gossamer.core.problem import Problem
 from gossamer.core.registry import LOSSES, PENALTIES
 from gossamer.core.structure import Structure
-from gossamer.penalties import L1, SLOPE
+from gossamer.penalties import (
+    L1,
+    SLOPE,
+    Exclusive,
+    GroupEnvelope,
+    L1Ball,
+    Overlaps,
+    Tree,
+)
 from gossamer.structures import Elements, Groups, Rows
 from gossamer.testing.court import generator
 from gossamer.testing.instances import survival_times
@@ -74,6 +82,29 @@ def _slope(
     strength: float, *, on: Structure, weights: None = None, nonnegative: bool = False
 ) -> SLOPE:
     return SLOPE(strength * np.linspace(1.0, 0.2, _P), on=on, nonnegative=nonnegative)
+
+
+def joint_cases() -> Iterator[Case]:
+    """Problems with penalties whose units interact; losses take turns."""
+    rng = generator()
+    nested = ([0], [1, 2], [0, 1, 2, 3, 4], [5, 6], [7, 8, 9, 10, 11])
+    overlapping = ([0, 1, 2, 3], [3, 4, 5], [5, 6, 7, 8, 0], [8, 9, 10, 11])
+    penalties = (
+        GroupEnvelope(0.3, 3), Exclusive(0.2, on=Groups(_GROUPS)), Tree(1.0, nested),
+        Overlaps(1.0, overlapping, latent=True), L1Ball(0.8), L1Ball(0.5, on=Rows()),
+        Overlaps(1.0, overlapping, (1.0, 0.5, 1.0, 2.0), latent=True),
+    )  # fmt: skip
+    losses = [kind() for kind in LOSSES if not (kind.coupled or kind.joint)]
+    for i, penalty in enumerate(penalties):
+        loss = losses[i % len(losses)]
+        X = rng.standard_normal((_N, _P)) * np.linspace(0.5, 1.5, _P) + 0.3
+        X[:, 1] += 0.8 * X[:, 0]
+        y = _target(rng, loss, X)
+        y = y[:, 0] if loss.is_quadratic and isinstance(penalty, Overlaps) else y
+        problem = Problem(X, y, loss, penalty, fit_intercept=i % 2 == 0)
+        largest = problem.strength_max()
+        chosen = penalty.with_strength(0.2 * largest) if np.isfinite(largest) else penalty
+        yield Case(f"{loss!r}, {penalty!r}", problem.with_penalty(chosen))
 
 
 def _problem(

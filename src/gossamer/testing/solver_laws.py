@@ -15,14 +15,14 @@ from gossamer.core.result import Result, Status
 from gossamer.core.solver import Solver
 from gossamer.penalties import L1
 from gossamer.testing.court import close, generator, hold
-from gossamer.testing.problems import Case, Explicit, cases, sorted_cases
+from gossamer.testing.problems import Case, Explicit, cases, joint_cases, sorted_cases
 
 _COUNT = 30
 _TOL = 1e-8
 
 
 def _accepted(solver: Solver, count: int = _COUNT) -> Iterator[Case]:
-    for case in chain(cases(count), sorted_cases(count // 3)):
+    for case in chain(cases(count), sorted_cases(count // 3), joint_cases()):
         if solver.refuses(case.problem) is None:
             yield case
 
@@ -95,6 +95,8 @@ def zero_above_strength_max(solver: Solver) -> None:
         if not problem.penalty.convex or free or _is_signed(problem):
             continue
         largest = problem.strength_max()
+        if np.isinf(largest):
+            continue
         for ratio in (1.001, 0.98):
             penalty = problem.penalty.with_strength(ratio * largest)
             result = solver.solve(problem.with_penalty(penalty), tol=1e-10, max_iter=3000)
