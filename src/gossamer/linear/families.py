@@ -182,17 +182,30 @@ class PoissonFamily(NamedPenaltyFamily):
 
 
 @dataclass(eq=False, repr=False)
-class GeneralFamily(Probabilities, SparseLinearModel):
-    """Any loss and any penalty; a classifier where the loss takes labels."""
+class AnyLossFamily(Probabilities, SparseLinearModel):
+    """Any loss; a classifier where it takes labels."""
 
     loss: Loss | None = None
-    penalty: Penalty | None = None
 
     def _loss(self, n_classes: int) -> Loss:
         loss = Quadratic() if self.loss is None else self.loss
         if not isinstance(loss, Loss):
             raise TypeError(f"loss must be a Loss such as losses.Logistic(), got {loss!r}.")
         return loss
+
+    def _classifies(self) -> bool:
+        return self._loss(2).classifies
+
+    decision_function = available_if(_classifies)(Probabilities.decision_function)
+    predict_proba = available_if(_classifies)(Probabilities.predict_proba)
+    predict_log_proba = available_if(_classifies)(Probabilities.predict_log_proba)
+
+
+@dataclass(eq=False, repr=False)
+class GeneralFamily(AnyLossFamily):
+    """Any loss and any penalty."""
+
+    penalty: Penalty | None = None
 
     def _given_penalty(self) -> Penalty:
         refuse_beside(self, ("weights", "nonnegative"))
@@ -203,10 +216,3 @@ class GeneralFamily(Probabilities, SparseLinearModel):
 
     def _penalty(self, strength: float) -> Penalty:
         return self._given_penalty().with_strength(strength)
-
-    def _classifies(self) -> bool:
-        return self._loss(2).classifies
-
-    decision_function = available_if(_classifies)(Probabilities.decision_function)
-    predict_proba = available_if(_classifies)(Probabilities.predict_proba)
-    predict_log_proba = available_if(_classifies)(Probabilities.predict_log_proba)
