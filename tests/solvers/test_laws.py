@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
@@ -13,7 +15,7 @@ from gossamer.penalties import L1, MCP, ElasticNet
 from gossamer.solvers import ProximalGradient
 from gossamer.structures import Groups, Rows
 from gossamer.testing import apply, instances, laws_of
-from gossamer.testing.problems import Explicit, cases
+from gossamer.testing.problems import Explicit, budget_cases, cases
 from gossamer.testing.solver_laws import solves
 
 
@@ -34,7 +36,7 @@ def test_registered(solver, law):
 def test_many_problems(solver):
     # a first-order method on an ill-conditioned problem takes its time: it is asked for less
     tol = 1e-6 if isinstance(solver, ProximalGradient) else 1e-8
-    for case in cases(600):
+    for case in chain(cases(600), budget_cases(200)):
         if solver.refuses(case.problem) is None:
             solves(solver, case, tol)
 

@@ -14,6 +14,7 @@ class Status(Enum):
 
     CONVERGED = "the certificate meets the asked tolerance"
     MAX_ITER = "the iteration limit was reached before the tolerance"
+    TIME_LIMIT = "the time limit was reached before the tolerance"
     STALLED = "the solver made no further progress before the tolerance"
     INTERRUPTED = "interrupted by the user; the best point so far is returned"
 
@@ -28,7 +29,8 @@ class Certificate:
         The gap divided by the null objective where the problem is convex, else the largest
         violation divided by the largest gradient of the null model. ``holds`` means at most tol.
     kind : str
-        "global" (convex), "coordinate-wise" (no single unit can improve) or "critical".
+        "global" (convex, or searched through; "global in the box" among bounded coefficients),
+        "coordinate-wise" (no single unit can improve) or "critical".
     gap : float
         Duality gap in the unit of the objective, NaN where there is none.
     violation : float

@@ -90,6 +90,7 @@ def warn_unconverged(result: Result) -> None:
     certificate = result.certificate
     remedy = {
         Status.MAX_ITER: "Raise max_iter, or tol if this is close enough.",
+        Status.TIME_LIMIT: "Raise time_limit, or tol if this is close enough.",
         Status.STALLED: "Raise tol, or start from a nearby solution, as a path does.",
         Status.INTERRUPTED: "Pass coef and intercept as a warm start to go on.",
     }[result.status]

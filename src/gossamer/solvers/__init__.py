@@ -1,18 +1,28 @@
 """Solvers: how the optimum is reached. One file an algorithm."""
 
+from gossamer.solvers.branch_and_bound import BranchAndBound
 from gossamer.solvers.choose import choose
 from gossamer.solvers.clusters import ClusterNewton
+from gossamer.solvers.cosamp import CoSaMP
 from gossamer.solvers.duplicated import Duplicated
 from gossamer.solvers.factorised import Factorised
+from gossamer.solvers.foba import FoBa
+from gossamer.solvers.iht import IHT
+from gossamer.solvers.omp import OMP
 from gossamer.solvers.proximal_gradient import ProximalGradient
 from gossamer.solvers.working_set import ActiveSetNewton, CoordinateDescent
 
 __all__ = [
+    "IHT",
+    "OMP",
     "ActiveSetNewton",
+    "BranchAndBound",
     "ClusterNewton",
+    "CoSaMP",
     "CoordinateDescent",
     "Duplicated",
     "Factorised",
+    "FoBa",
     "ProximalGradient",
     "choose",
 ]

@@ -17,6 +17,7 @@ from gossamer.core.structure import Structure
 from gossamer.penalties import (
     L1,
     SLOPE,
+    AtMost,
     Exclusive,
     GroupEnvelope,
     L1Ball,
@@ -29,6 +30,7 @@ from gossamer.testing.instances import survival_times
 
 _N, _P = 60, 12
 _GROUPS = [[0, 5, 7], [1, 2], [3], [4, 6, 8, 9], [10, 11]]
+_OPTIONS = ("sample_weight", "offset", "standardise")
 _STORES = ("dense C", "dense F", "float32", "csc")
 _STRUCTURES = ("elements", "groups", "rows", "sparse groups")
 
@@ -56,10 +58,7 @@ def cases(count: int) -> Iterator[Case]:
         loss, kind = losses[i % len(losses)], kinds[i % len(kinds)]
         structure = _STRUCTURES[(i // 2 + i // len(kinds)) % len(_STRUCTURES)]
         store = str(rng.choice(_STORES))
-        options = {
-            name: bool(rng.random() < 0.4)
-            for name in ("nonnegative", "weights", "sample_weight", "offset", "standardise")
-        }
+        options = {name: bool(rng.random() < 0.4) for name in ("nonnegative", "weights", *_OPTIONS)}
         options["fit_intercept"] = bool(rng.random() < 0.7)
         chosen = ", ".join(name for name, on in options.items() if on)
         name = f"{i}: {loss!r}, {kind.__name__} on {structure}, {store}, {chosen}"
@@ -107,15 +106,51 @@ def joint_cases() -> Iterator[Case]:
         yield Case(f"{loss!r}, {penalty!r}", problem.with_penalty(chosen))
 
 
+def budget_cases(count: int) -> Iterator[Case]:
+    """``count`` problems with budgets, from one unit up to all, mixed at random as well.
+
+    Every second is one of least squares, dense and of free sign, which all solvers take.
+    """
+    rng = generator()
+    losses = [kind() for kind in LOSSES]
+    for i in range(count):
+        plain = i % 2 == 1
+        loss = LOSSES["quadratic"]() if plain else losses[i // 2 % len(losses)]
+        on = Elements() if plain else (Elements(), Groups(_GROUPS), Rows())[i // 2 % 3]
+        store = _STORES[i // 2 % len(_STORES)] if not plain else "dense C"
+        options = {name: bool(rng.random() < 0.4) for name in _OPTIONS}
+        options["fit_intercept"] = bool(rng.random() < 0.7)
+        X, y, arguments = _data(rng, loss, options)
+        y = y if not plain or y.ndim == 1 else y[:, 0]
+        count_all = on.units((_P, loss.n_outputs(loss.encode(y)))).count
+        budget = AtMost(
+            count_all if i % 7 == 6 else int(rng.integers(1, 5)), on=on,
+            ridge=float(rng.choice([0.0, 0.1])), nonnegative=not plain and i % 10 == 4,
+        )  # fmt: skip
+        name = f"{i}: {loss!r}, {budget!r}, {store}, {sorted(arguments)}"
+        yield Case(name, Problem(_stored(X, store), y, loss, budget, **arguments))
+
+
 def _problem(
     rng: np.random.Generator, loss: Loss, kind: Any, structure: str, store: str, options: dict
 ) -> Problem:
+    X, y, arguments = _data(rng, loss, options)
+    y = y[:, 0] if kind is _slope else y
+    n_outputs = loss.n_outputs(loss.encode(y))
+    shape = (_P, n_outputs)
+    penalty = _penalty(rng, kind, structure, shape, options)
+    problem = Problem(_stored(X, store), y, loss, penalty, **arguments)
+    return problem.with_penalty(penalty.with_strength(0.2 * problem.strength_max()))
+
+
+def _data(
+    rng: np.random.Generator, loss: Loss, options: dict[str, bool]
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """X, y and the problem's other arguments."""
     X = rng.standard_normal((_N, _P)) * np.linspace(0.5, 1.5, _P) + 0.3
     X[:, 1] += 0.8 * X[:, 0]
     X[rng.random((_N, _P)) < 0.4] = 0.0
     y = _target(rng, loss, X)
-    y = y[:, 0] if kind is _slope else y
-    n_outputs = loss.n_outputs(loss.encode(y))
     # all labels count: fewer could be separated, and flat penalties then have no optimum
     least = 1 if loss.classifies else 0
     arguments = {
@@ -126,10 +161,7 @@ def _problem(
     }
     if loss.coupled:
         arguments["offset"] = None
-    shape = (_P, n_outputs)
-    penalty = _penalty(rng, kind, structure, shape, options)
-    problem = Problem(_stored(X, store), y, loss, penalty, **arguments)
-    return problem.with_penalty(penalty.with_strength(0.2 * problem.strength_max()))
+    return X, y, arguments
 
 
 def _target(rng: np.random.Generator, loss: Loss, X: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from itertools import chain
+from itertools import chain, combinations
 
 import numpy as np
 
@@ -13,16 +13,24 @@ from gossamer.core.problem import Problem
 from gossamer.core.registry import LOSSES
 from gossamer.core.result import Result, Status
 from gossamer.core.solver import Solver
-from gossamer.penalties import L1
+from gossamer.penalties import L1, AtMost
+from gossamer.solvers.refit import refit
 from gossamer.testing.court import close, generator, hold
-from gossamer.testing.problems import Case, Explicit, cases, joint_cases, sorted_cases
+from gossamer.testing.problems import (
+    Case,
+    Explicit,
+    budget_cases,
+    cases,
+    joint_cases,
+    sorted_cases,
+)
 
 _COUNT = 30
 _TOL = 1e-8
 
 
 def _accepted(solver: Solver, count: int = _COUNT) -> Iterator[Case]:
-    for case in chain(cases(count), sorted_cases(count // 3), joint_cases()):
+    for case in chain(cases(count), sorted_cases(count // 3), joint_cases(), budget_cases(count)):
         if solver.refuses(case.problem) is None:
             yield case
 
@@ -67,6 +75,26 @@ def reaches_the_optimum(solver: Solver) -> None:
     """Every problem it accepts is solved, as explicit gradients and a plain method confirm."""
     for case in _accepted(solver):
         solves(solver, case)
+
+
+def best_subsets_are_proven(solver: Solver) -> None:
+    """Where a budget's result is called global, no other support does better."""
+    for case in budget_cases(_COUNT):
+        problem = case.problem
+        if solver.refuses(problem) is not None:
+            continue
+        result = solver.solve(problem, tol=_TOL, max_iter=3000)
+        if result.certificate.kind != "global":
+            continue
+        assert isinstance(problem.penalty, AtMost)
+        units = problem.penalty.units(problem.shape)
+        start = problem.start()
+        for support in combinations(range(units.count), min(problem.penalty.k, units.count)):
+            at = np.sort(units.positions(np.array(support))[0])
+            other = refit(problem, at, start)
+            value = other.loss + problem.penalty.value(other.w)
+            least = result.certificate.objective - _TOL * problem.null_objective
+            hold(value >= least, case=case, support=support, value=value, result=result)
 
 
 def starts_where_it_is_told(solver: Solver) -> None:
@@ -168,6 +196,7 @@ def refusals_have_reasons(solver: Solver) -> None:
 
 SOLVER_LAWS = (
     reaches_the_optimum,
+    best_subsets_are_proven,
     starts_where_it_is_told,
     is_deterministic,
     zero_above_strength_max,

@@ -1,0 +1,122 @@
+"""What greedy solvers share: a budget of units, their scores, refits, and the loop over points."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+
+from gossamer.core.certificate import certify
+from gossamer.core.point import Point
+from gossamer.core.problem import Problem
+from gossamer.core.result import Status
+from gossamer.core.solver import Outcome, Solver
+from gossamer.penalties import AtMost
+from gossamer.penalties.at_most import largest
+from gossamer.solvers.refit import refit
+
+# a lower objective counts when rounding cannot have made it
+_GAIN = 1e-12
+
+
+class Supports:
+    """A problem whose penalty is :class:`AtMost`, and the units of its coefficients."""
+
+    def __init__(self, problem: Problem) -> None:
+        assert isinstance(problem.penalty, AtMost)
+        self.problem, self.penalty = problem, problem.penalty
+        self.units = problem.penalty.units(problem.shape)
+        self.k = min(problem.penalty.k, self.units.count)
+
+    @cached_property
+    def curvature(self) -> np.ndarray:
+        """(n_units,) mean square of the columns of each unit, and the ridge."""
+        squares = np.broadcast_to(self.problem.design.squares, self.problem.shape)
+        sums = np.bincount(self.units.labels, squares.ravel(), self.units.count)
+        return sums / self.units.lengths + self.penalty.ridge
+
+    @cached_property
+    def is_dead(self) -> np.ndarray:
+        """(n_units,) constant columns, but for rounding: they explain nothing."""
+        return self.curvature <= 1e-14 * self.curvature.max(initial=0.0) + 1e-300
+
+    def scores(self, point: Point) -> np.ndarray:
+        """(n_units,) what moving each unit alone gains, but for a factor common to all.
+
+        Exact for the quadratic loss and orthogonal columns; zero for dead units.
+        """
+        pull = point.gradient + self.penalty.ridge * point.w
+        pull = np.minimum(pull, 0.0) if self.penalty.nonnegative else pull
+        sizes = self.units.norms(pull)
+        return np.where(self.is_dead, 0.0, sizes**2 / np.where(self.is_dead, 1.0, self.curvature))
+
+    def costs(self, point: Point) -> np.ndarray:
+        """(n_units,) what dropping each unit in use loses, to second order; zero for others."""
+        return self.units.norms(point.w) ** 2 * self.curvature
+
+    def support(self, point: Point) -> np.ndarray:
+        """Units in use."""
+        return np.flatnonzero(self.units.norms(point.w))
+
+    def refit(self, chosen: np.ndarray, start: Point) -> Point:
+        """The best coefficients on some units."""
+        return refit(self.problem, np.sort(self.units.positions(chosen)[0]), start)
+
+    def objective(self, point: Point) -> float:
+        """Loss and ridge, whether or not the budget is kept."""
+        return point.loss + 0.5 * self.penalty.ridge * float(np.vdot(point.w, point.w))
+
+    def best(self, scores: np.ndarray, count: int) -> np.ndarray:
+        """The units with the largest scores above zero."""
+        return largest(scores, count)
+
+    def improves(self, after: Point, before: Point) -> bool:
+        least = self.objective(before)
+        return self.objective(after) < least - _GAIN * (abs(least) + self.problem.null_objective)
+
+
+class GreedySolver(Solver):
+    """A solver for budgets that goes from support to support. Subclasses write :meth:`search`."""
+
+    preference = 20
+
+    def refuses(self, problem: Problem) -> str | None:
+        if not isinstance(problem.penalty, AtMost):
+            return f"{problem.penalty!r} is not a budget of units such as AtMost(10)"
+        if problem.design.is_operator:
+            return "X is a LinearOperator: columns of a support are needed"
+        return None
+
+    def suits(self, problem: Problem) -> bool:
+        return False
+
+    @abstractmethod
+    def search(self, supports: Supports, start: Point) -> Iterator[Point]:
+        """Points refitted on their supports, each within the budget; ends when nothing improves."""
+
+    def run(self, problem: Problem, start: Point, tol: float, max_iter: int) -> Outcome:
+        begun, history = time.perf_counter(), []
+        supports = Supports(problem)
+        chosen = supports.support(start)[: supports.k]
+        # from coefficients that keep the budget; also the intercept of the null model
+        best = supports.refit(chosen, start) if len(chosen) else start
+        status, n_iter = Status.CONVERGED, 0
+        try:
+            for n_iter, point in enumerate(self.search(supports, best), 1):
+                if not supports.improves(best, point):
+                    best = point
+                history.append((time.perf_counter() - begun, supports.objective(best)))
+                if n_iter == max_iter:
+                    status = Status.MAX_ITER
+                    break
+        except KeyboardInterrupt:
+            status = Status.INTERRUPTED
+        certificate = certify(problem, best, tol).certificate
+        if certificate.holds:
+            status = Status.CONVERGED
+        elif status is Status.CONVERGED:
+            status = Status.STALLED
+        return Outcome(best, certificate, status, n_iter, history)

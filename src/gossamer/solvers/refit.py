@@ -1,0 +1,156 @@
+"""Refit: the loss and its ridge minimised over the coefficients of a support."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, lstsq
+
+from gossamer.core.point import Point
+from gossamer.core.problem import Problem
+from gossamer.penalties import AtMost
+
+_MAX_STEPS, _MAX_HALVINGS, _IDLE_STEPS = 100, 40, 3
+
+
+def refit(problem: Problem, at: np.ndarray, start: Point, *, precision: float = 1e-12) -> Point:
+    """The best coefficients in the places ``at``, with all others zero.
+
+    Newton's method with halved steps, projected where coefficients must not be negative. Of the
+    penalty, a budget, only the ridge and the sign count.
+
+    at : (m,) flat positions in the (p, K) coefficients.
+    start : where the search begins; what it has outside of ``at`` is dropped.
+    precision : of the gradient, relative to that of the null model.
+    """
+    support = _Support(problem, at)
+    x = np.concatenate([np.ravel(start.w)[at], start.b])
+    if not np.array_equal(np.flatnonzero(np.ravel(start.w)), at):
+        x[len(at) :] = problem.best_intercept(support.linear(x) - x[len(at) :], start.b)
+    value, idle = support.value(x), 0
+    limit = precision * (np.abs(problem.null_gradient).max(initial=0.0) + 1e-300)
+    for _ in range(_MAX_STEPS):
+        gradient, hessian = support.derivatives(x)
+        moving = support.moving(x, gradient)
+        if np.abs(gradient[moving]).max(initial=0.0) <= limit:
+            break
+        following, reached = _halved(support, x, value, gradient, hessian, moving)
+        idle = idle + 1 if reached >= value else 0
+        x, value = following, reached
+        if idle == _IDLE_STEPS:  # the value cannot show what such steps still gain
+            break
+    return support.point(x)
+
+
+def _halved(
+    support: _Support, x: np.ndarray, value: float, gradient: np.ndarray, hessian: np.ndarray,
+    moving: np.ndarray,
+) -> tuple[np.ndarray, float]:  # fmt: skip
+    step = np.zeros_like(x)
+    step[moving] = _solve(hessian[np.ix_(moving, moving)], gradient[moving])
+    for _ in range(_MAX_HALVINGS):
+        following = support.project(x - step)
+        reached = support.value(following)
+        if reached <= value + 1e-15 * abs(value):
+            return following, reached
+        step = step / 2
+    return x, value
+
+
+def _solve(hessian: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """The Newton step, of least norm where columns depend on each other."""
+    scale = np.sqrt(np.maximum(np.diag(hessian), 1e-300))
+    scaled = hessian / scale / scale[:, None]
+    try:
+        factor = cho_factor(scaled)
+        if np.diag(factor[0]).min(initial=1.0) > 1e-7:
+            return cho_solve(factor, gradient / scale) / scale
+    except LinAlgError:
+        pass
+    return lstsq(scaled, gradient / scale, cond=1e-12)[0] / scale
+
+
+class _Support:
+    """The problem in the chosen coefficients and the intercepts, ``x = (w[at], b)``."""
+
+    def __init__(self, problem: Problem, at: np.ndarray) -> None:
+        self.problem, self.at, budget = problem, at, problem.penalty
+        assert isinstance(budget, AtMost)
+        outputs = problem.shape[1]
+        self.output = np.concatenate([at % outputs, np.arange(outputs)])
+        features, slots = np.unique(at // outputs, return_inverse=True)
+        self.columns = np.empty((problem.X.shape[0], len(at) + outputs), order="F")
+        self.columns[:, : len(at)] = dense_columns(problem, features)[:, slots]
+        self.columns[:, len(at) :] = float(problem.fit_intercept)
+        self.ridge = np.append(np.full(len(at), budget.ridge), np.zeros(outputs))
+        self.signed = np.zeros(len(self.ridge), dtype=bool)
+        self.signed[: len(at)] = budget.nonnegative
+
+    def project(self, x: np.ndarray) -> np.ndarray:
+        return np.where(self.signed, np.maximum(x, 0.0), x)
+
+    def moving(self, x: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        """What may move: all but intercepts that are not fitted, and what its sign holds."""
+        moving = ~(self.signed & (x <= 0) & (gradient >= 0))
+        moving[len(self.at) :] &= self.problem.fit_intercept
+        return moving
+
+    def linear(self, x: np.ndarray) -> np.ndarray:
+        """(n, K) prediction without the offset."""
+        z = np.empty((len(self.columns), self.problem.shape[1]))
+        for k in range(z.shape[1]):
+            mine = self.output == k
+            z[:, k] = self.columns[:, mine] @ x[mine]
+        return z
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        z, offset = self.linear(x), self.problem.offset
+        return z if offset is None else z + offset
+
+    def value(self, x: np.ndarray) -> float:
+        with np.errstate(over="ignore", invalid="ignore"):
+            loss = self.problem.mean_loss(self.predict(x))
+        value = loss + 0.5 * float(self.ridge @ (x * x))
+        return value if np.isfinite(value) else np.inf
+
+    def derivatives(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        problem, A = self.problem, self.columns
+        loss, s, z = problem.loss, problem.sample_weight[:, None], self.predict(x)
+        pull = s * loss.gradient(z, problem.y)
+        gradient = (A * pull[:, self.output]).sum(axis=0) + self.ridge * x
+        if loss.coupled:
+            likely = A * loss.mean(z)[:, self.output]
+            same = self.output[:, None] == self.output
+            hessian = ((likely * s).T @ A) * same - (likely * s).T @ likely
+        elif problem.shape[1] == 1:
+            hessian = (A * (s * loss.curvature(z, problem.y))).T @ A
+        else:
+            bend = s * loss.curvature(z, problem.y)
+            same = self.output[:, None] == self.output
+            hessian = ((A * bend[:, self.output]).T @ A) * same
+        across = loss.interaction(z, problem.y, A) if loss.joint else None
+        if across is not None:
+            hessian = hessian - across.T @ across
+        # curvature that vanishes (saturated classes, outliers of Huber's) is floored
+        floor = 1e-12 * np.diag(hessian).max(initial=0.0) + 1e-300
+        hessian.flat[:: len(hessian) + 1] += self.ridge + floor
+        return gradient, hessian
+
+    def point(self, x: np.ndarray) -> Point:
+        w = np.zeros(self.problem.shape)
+        w.flat[self.at] = x[: len(self.at)]
+        return Point(self.problem, w, x[len(self.at) :].copy())
+
+
+def dense_columns(problem: Problem, features: np.ndarray) -> np.ndarray:
+    """Columns of the working design, centred and scaled, dense whatever X is."""
+    design = problem.design
+    block: Any = design.columns(features)
+    if design.is_sparse:
+        block = block.toarray()
+        if design.center is not None:
+            block -= design.center[features]
+        if design.scale is not None:
+            block /= design.scale[features]
+    return np.asarray(block)
