@@ -15,6 +15,7 @@ from gossamer.penalties import L1, MCP, ElasticNet
 from gossamer.solvers import ProximalGradient
 from gossamer.structures import Groups, Rows
 from gossamer.testing import apply, instances, laws_of
+from gossamer.testing.instances import survival_times
 from gossamer.testing.problems import Explicit, budget_cases, cases
 from gossamer.testing.solver_laws import solves
 
@@ -115,7 +116,8 @@ def test_dense_and_sparse_agree(loss, rng):
 
     X = rng.standard_normal((60, 8)) * np.linspace(0.2, 3, 8) + 1.0
     X[rng.random(X.shape) < 0.5] = 0.0
-    y = (X[:, 0] + rng.standard_normal(60) > 0.5).astype(float)
+    signal = X[:, 0] + rng.standard_normal(60)
+    y = survival_times(signal) if loss.comparative else (signal > 0.5).astype(float)
     for standardise in (False, True):
         dense, compressed = (
             Problem(store, y, loss, L1(0.02), standardise=standardise).solve(tol=1e-12)

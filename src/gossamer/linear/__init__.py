@@ -1,6 +1,7 @@
 """Estimators for tables, the scikit-learn way."""
 
 from gossamer.linear.batches import parquet_batches
+from gossamer.linear.concordance import concordance_index
 from gossamer.linear.encode import TableEncoder
 from gossamer.linear.estimators import (
     ElasticNet,
@@ -28,6 +29,8 @@ from gossamer.linear.files import load, save
 from gossamer.linear.moments import Moments
 from gossamer.linear.path import Path
 from gossamer.linear.sketched_ridge import SketchedRidge, SketchedRidgeCV
+from gossamer.linear.square_root import SquareRootLasso
+from gossamer.linear.survival import SparseCox, SparseCoxCV
 
 __all__ = [
     "ElasticNet",
@@ -46,6 +49,8 @@ __all__ = [
     "SCADRegressorCV",
     "SketchedRidge",
     "SketchedRidgeCV",
+    "SparseCox",
+    "SparseCoxCV",
     "SparseGroupLasso",
     "SparseGroupLassoCV",
     "SparseLogistic",
@@ -54,7 +59,9 @@ __all__ = [
     "SparseModelCV",
     "SparsePoisson",
     "SparsePoissonCV",
+    "SquareRootLasso",
     "TableEncoder",
+    "concordance_index",
     "load",
     "parquet_batches",
     "save",

@@ -168,6 +168,10 @@ class SparseLinearModel(BaseEstimator):
     def _n_classes(self) -> int:
         return len(getattr(self, "classes_", ())) or 1
 
+    def _keep(self, problem: Problem, coef: np.ndarray, intercept: Any) -> None:
+        """Set what a fitted model is: the solution of the problem."""
+        self._take(coef, intercept)
+
     def _take(self, coef: np.ndarray, intercept: Any) -> None:
         """Set ``coef_`` and ``intercept_`` in scikit-learn's shapes."""
         intercept = np.asarray(intercept, dtype=float)

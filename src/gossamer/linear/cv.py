@@ -179,7 +179,7 @@ class CrossValidated(SparseLinearModel):
         self.alpha_ = float(path.alphas[results.index])
         self.certificate_ = path.certificates[results.index]
         self.n_iter_ = max(1, len(path.alphas))
-        self._take(path.coefs[results.index], path.intercepts[results.index])
+        self._keep(problem, path.coefs[results.index], path.intercepts[results.index])
         return self
 
     def _by_folds(

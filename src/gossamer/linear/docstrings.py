@@ -1,6 +1,13 @@
-"""The parts of a docstring that all estimators share."""
+"""What makes a class an estimator: fields as parameters, and a docstring with the shared parts."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar, dataclass_transform
+
+from gossamer.linear.cv import CrossValidated
+
+T = TypeVar("T")
 
 _SHARED = """
     fit_intercept : bool, default True
@@ -57,7 +64,13 @@ _CHOSEN_ATTRIBUTES = """
     cv_results_ : CVResult"""
 
 
-def documented(cls: type, chosen: bool) -> type:
+@dataclass_transform(kw_only_default=False)
+def estimator(cls: type[T]) -> type[T]:
+    """Dataclass in scikit-learn's manner: fields are parameters, equality is identity."""
+    return documented(dataclass(eq=False, repr=False)(cls), issubclass(cls, CrossValidated))
+
+
+def documented(cls: type[T], chosen: bool) -> type[T]:
     """Append the parameters and attributes all estimators share to a class's docstring."""
     head, found, tail = (cls.__doc__ or "").partition("\n\n    Examples\n")
     cls.__doc__ = (

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeVar, dataclass_transform
-
 from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
 
 from gossamer.linear import families
 from gossamer.linear.base import SparseLinearModel
 from gossamer.linear.cv import CrossValidated
-from gossamer.linear.docstrings import documented
+from gossamer.linear.docstrings import estimator as _estimator
 from gossamer.linear.fixed import FixedStrength
-
-T = TypeVar("T")
-
-
-@dataclass_transform(kw_only_default=False)
-def _estimator(cls: type[T]) -> type[T]:
-    """Dataclass in scikit-learn's manner: fields are parameters, equality is identity."""
-    return documented(dataclass(eq=False, repr=False)(cls), issubclass(cls, CrossValidated))
 
 
 class _Regressor(RegressorMixin, MultiOutputMixin):

@@ -26,7 +26,7 @@ from gossamer.core.registry import JOINT_PENALTIES, LOSSES, PENALTIES, STRUCTURE
 from gossamer.core.result import Certificate, Result, Status
 from gossamer.core.structure import Structure
 from gossamer.core.sum_penalty import SumPenalty
-from gossamer.linear import estimators
+from gossamer.linear import estimators, square_root, survival
 from gossamer.linear.base import SparseLinearModel
 from gossamer.linear.cv import CVResult
 from gossamer.linear.encode import TableEncoder
@@ -37,12 +37,16 @@ _VERSION = 1
 _MAGIC = "gossamer model"
 _ESTIMATORS = {
     name: cls
-    for name, cls in vars(estimators).items()
+    for module in (estimators, square_root, survival)
+    for name, cls in vars(module).items()
     if isinstance(cls, type)
     and issubclass(cls, SparseLinearModel)
-    and cls.__module__ == estimators.__name__
+    and cls.__module__ == module.__name__
 }
-_RECORDS = {cls.__name__: cls for cls in (Path, CVResult, Certificate, Result, SumPenalty, Moments)}
+_RECORDS = {
+    cls.__name__: cls
+    for cls in (Path, CVResult, Certificate, Result, SumPenalty, Moments, survival.BaselineHazard)
+}
 
 
 def save(model: Any, path: str | os.PathLike[str]) -> None:

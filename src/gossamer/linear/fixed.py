@@ -101,8 +101,8 @@ class FixedStrength(SparseLinearModel):
             )  # fmt: skip
         else:
             result = problem.solve(self.solver, tol=self.tol, max_iter=self.max_iter)
-        self._report(0, self._strength(), result)
+        self._report(0, problem.penalty.strength, result)
         self.result_, self.certificate_ = result, result.certificate
         self.n_iter_ = max(1, result.n_iter)
-        self._take(result.coef, result.intercept)
+        self._keep(problem, result.coef, result.intercept)
         return self

@@ -23,6 +23,7 @@ from gossamer.testing.court import generator
 
 # Parameters at which a piece changes its nature; the others are tested at their defaults.
 _VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "Cox": [{"ties": "efron"}],
     "ElasticNet": [{"l1_ratio": 0.0}, {"l1_ratio": 1.0}],
     "Huber": [{"delta": 0.3}],
     "L0": [{"ridge": 0.5}],
