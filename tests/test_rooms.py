@@ -51,12 +51,14 @@ ONLY_IN = {
 }
 
 # The steps down, taken at the moment of the call: `Problem.solve(solver="auto")` asks the solvers
-# which of them takes it, a large dense X is read by a compiled pass, and a sum of two penalties has
+# which of them takes it, a large dense X is read by a compiled pass, the prox
+# of total variation is compiled, and a sum of two penalties has
 # a smooth form of its own.
 EXCEPTIONS = {
     ("core/problem.py", "solvers"),
     ("core/design.py", "kernels"),
     ("core/sum_penalty.py", "factorisations"),
+    ("penalties/variation.py", "kernels"),
 }
 
 # Two modules read the user's tables, and load the reader only when such a table comes; so does the

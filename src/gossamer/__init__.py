@@ -51,6 +51,7 @@ _HOMES = {
         "L0",
         "AtMost",
         "SLOPE",
+        "Fused",
         "Exclusive",
         "Tree",
         "L1Ball",

@@ -64,7 +64,8 @@ def certify(problem: Problem, point: Point, tol: float) -> Evaluation:
 def _duality_gap(problem: Problem, point: Point, objective: float) -> float:
     """Objective minus the dual objective at the loss gradient, scaled to be feasible."""
     penalty = problem.penalty
-    dual = point.dual(penalty.free(point.w.shape))
+    flat = penalty.flat(point.w.shape)
+    dual = point.dual(penalty.free(point.w.shape)) if flat is None else point.flat_dual(flat)
     scale = penalty.dual_scale(-dual.gradient)
     value = -dual.conjugate(scale) - penalty.conjugate(-scale * dual.gradient)
     # rounding can push the difference of two equal numbers below zero

@@ -79,6 +79,15 @@ class Penalty(ABC):
         """Mask of the coefficients without any penalty (their sign may be constrained)."""
         return np.zeros(shape, dtype=bool)
 
+    def flat(self, shape: tuple[int, ...]) -> np.ndarray | None:
+        """(p, r) orthonormal directions of each output along which Omega is constant, beside the
+        free coefficients; ``None`` for none."""
+        return None
+
+    def plus(self, inner: UnitPenalty) -> Penalty | None:
+        """The sum with an L1 on elements; ``None`` when it has no prox of its own."""
+        return None
+
     def factorise(self, shape: tuple[int, ...], form: str = "auto") -> Factorisation | None:
         """The smooth form for a weight of ``shape``; ``None`` when there is none.
 

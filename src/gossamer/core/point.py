@@ -93,5 +93,17 @@ class Point:
             gradient = np.where(free, 0.0, self._pass(u))
         return Dual(gradient, lambda scale: conjugate_sum(problem, u, scale))
 
+    def flat_dual(self, flat: np.ndarray) -> Dual:
+        """The same where no coefficient is free, but the directions ``flat`` (p, r) are."""
+        problem, root = self.problem, np.sqrt(self.problem.sample_weight)[:, None]
+        block = problem.design.matvec(flat)
+        if problem.fit_intercept:
+            block = np.column_stack([block, np.ones(len(block))])
+        u = self.residual - self.pull
+        u = u - block @ np.linalg.lstsq(root * block, root * u, rcond=None)[0]
+        gradient = self._pass(u)
+        gradient -= flat @ (flat.T @ gradient)
+        return Dual(gradient, lambda scale: conjugate_sum(problem, u, scale))
+
     def _pass(self, residual: np.ndarray) -> np.ndarray:
         return self.problem.design.rmatvec(residual * self.problem.sample_weight[:, None])

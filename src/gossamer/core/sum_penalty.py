@@ -153,11 +153,15 @@ def _soft(z: np.ndarray, threshold: np.ndarray) -> np.ndarray:
     return np.sign(z) * np.maximum(np.abs(z) - threshold.reshape(z.shape), 0.0)
 
 
-def add(first: Penalty, second: Any) -> SumPenalty:
+def add(first: Penalty, second: Any) -> Penalty:
     """The sum of two penalties, one of which is an L1 on elements."""
     if not isinstance(second, Penalty):
         raise TypeError(f"a penalty can be added to a penalty only, got {second!r}.")
     for inner, outer in ((first, second), (second, first)):
+        if isinstance(inner, UnitPenalty) and _is_inner(inner):
+            joint = outer.plus(inner)
+            if joint is not None:
+                return joint
         if not (isinstance(inner, UnitPenalty) and isinstance(outer, UnitPenalty)):
             continue
         if _is_inner(inner) and not outer.on.is_spectral:

@@ -5,6 +5,7 @@ from gossamer.core.sum_penalty import SumPenalty
 from gossamer.penalties.at_most import AtMost
 from gossamer.penalties.elastic_net import ElasticNet
 from gossamer.penalties.exclusive import Exclusive
+from gossamer.penalties.fused import Fused
 from gossamer.penalties.gated import Gates
 from gossamer.penalties.group_envelope import GroupEnvelope
 from gossamer.penalties.l0 import L0
@@ -27,6 +28,7 @@ __all__ = [
     "AtMost",
     "ElasticNet",
     "Exclusive",
+    "Fused",
     "Gates",
     "GroupEnvelope",
     "L1Ball",

@@ -1,6 +1,7 @@
 """Solvers: how the optimum is reached. One file an algorithm."""
 
 from gossamer.solvers.branch_and_bound import BranchAndBound
+from gossamer.solvers.chain import ChainSteps
 from gossamer.solvers.choose import choose
 from gossamer.solvers.clusters import ClusterNewton
 from gossamer.solvers.cosamp import CoSaMP
@@ -17,6 +18,7 @@ __all__ = [
     "OMP",
     "ActiveSetNewton",
     "BranchAndBound",
+    "ChainSteps",
     "ClusterNewton",
     "CoSaMP",
     "CoordinateDescent",

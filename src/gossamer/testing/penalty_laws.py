@@ -136,6 +136,7 @@ def strength_max_is_tight(penalty: Penalty) -> None:
         else:
             # what no strength can hold at zero is unpenalised
             rest = penalty.with_strength(1e9 * (1 + largest)).subdiff_distance(zero, gradient)
+            rest = rest + 1e-13 * np.abs(gradient).max()  # the rounding of either
             left = at.subdiff_distance(zero, gradient)
             hold((left <= rest).all(), gradient=gradient, strength_max=largest)
             left = below.subdiff_distance(zero, gradient)

@@ -19,6 +19,7 @@ from gossamer.penalties import (
     SLOPE,
     AtMost,
     Exclusive,
+    Fused,
     GroupEnvelope,
     L1Ball,
     Overlaps,
@@ -65,22 +66,26 @@ def cases(count: int) -> Iterator[Case]:
         yield Case(name, _problem(rng, loss, kind, structure, store, options))
 
 
-def sorted_cases(count: int) -> Iterator[Case]:
-    """``count`` least-squares problems with SLOPE, in all stores and with all options."""
+def ordered_cases(count: int) -> Iterator[Case]:
+    """``count`` least-squares problems with SLOPE or Fused, in all stores, with all options."""
     rng = generator()
     quadratic = next(loss for loss in LOSSES if loss.is_quadratic)()
     for i in range(count):
-        store = _STORES[i % len(_STORES)]
+        kind, store = (_slope, _fused)[i % 2], _STORES[i // 2 % len(_STORES)]
         names = ("nonnegative", "sample_weight", "offset", "standardise", "fit_intercept")
         options = {name: bool(rng.random() < 0.5) for name in names} | {"weights": False}
-        name = f"{i}: SLOPE, {store}, {', '.join(name for name, on in options.items() if on)}"
-        yield Case(name, _problem(rng, quadratic, _slope, "elements", store, options))
+        chosen = ", ".join(name for name, on in options.items() if on)
+        name = f"{i}: {kind.__name__[1:]}, {store}, {chosen}"
+        yield Case(name, _problem(rng, quadratic, kind, "elements", store, options))
 
 
-def _slope(
-    strength: float, *, on: Structure, weights: None = None, nonnegative: bool = False
-) -> SLOPE:
+def _slope(strength: float, *, on: Structure, weights: None = None, nonnegative: bool) -> SLOPE:
     return SLOPE(strength * np.linspace(1.0, 0.2, _P), on=on, nonnegative=nonnegative)
+
+
+def _fused(strength: float, *, on: Structure, weights: None = None, nonnegative: bool) -> Fused:
+    """Signs are not its business."""
+    return Fused(strength)
 
 
 def joint_cases() -> Iterator[Case]:
@@ -135,7 +140,7 @@ def _problem(
     rng: np.random.Generator, loss: Loss, kind: Any, structure: str, store: str, options: dict
 ) -> Problem:
     X, y, arguments = _data(rng, loss, options)
-    y = y[:, 0] if kind is _slope else y
+    y = y[:, 0] if kind in (_slope, _fused) else y
     n_outputs = loss.n_outputs(loss.encode(y))
     shape = (_P, n_outputs)
     penalty = _penalty(rng, kind, structure, shape, options)

@@ -22,7 +22,7 @@ from gossamer.testing.problems import (
     budget_cases,
     cases,
     joint_cases,
-    sorted_cases,
+    ordered_cases,
 )
 
 _COUNT = 30
@@ -30,7 +30,7 @@ _TOL = 1e-8
 
 
 def _accepted(solver: Solver, count: int = _COUNT) -> Iterator[Case]:
-    for case in chain(cases(count), sorted_cases(count // 3), joint_cases(), budget_cases(count)):
+    for case in chain(cases(count), ordered_cases(count // 3), joint_cases(), budget_cases(count)):
         if solver.refuses(case.problem) is None:
             yield case
 
@@ -119,7 +119,8 @@ def zero_above_strength_max(solver: Solver) -> None:
     """Above strength_max nothing is selected, just below it something is (convex problems)."""
     for case in _accepted(solver, 12):
         problem = case.problem
-        free = problem.penalty.free(problem.shape).any()
+        shape = problem.shape
+        free = problem.penalty.free(shape).any() or problem.penalty.flat(shape) is not None
         if not problem.penalty.convex or free or _is_signed(problem):
             continue
         largest = problem.strength_max()
