@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gossamer.core.budget import Budget
+from gossamer.core.exchange import Exchanges, exchanges_at
 from gossamer.core.loss import Loss
 from gossamer.core.point import Point
 from gossamer.core.result import Certificate
@@ -26,9 +28,11 @@ class Evaluation:
     pulls: np.ndarray | None  # (n_units,) pull away from zero per weight, if the penalty splits
 
 
-def certify(problem: Problem, point: Point, tol: float) -> Evaluation:
+def certify(
+    problem: Problem, point: Point, tol: float, exchanges: Exchanges | None = None
+) -> Evaluation:
     """Judge a point: one pass over X, when its gradient is not known yet and its intercept is
-    optimal, as solvers keep it."""
+    optimal, as solvers keep it. ``exchanges`` are those of the point, if known."""
     penalty, w = problem.penalty, point.w
     objective = point.loss + penalty.value(w)
     form = penalty.unit_form(w.shape)
@@ -54,6 +58,11 @@ def certify(problem: Problem, point: Point, tol: float) -> Evaluation:
             still = _relative_violation(problem, float(moves.max(initial=0.0))) <= max(tol, 1e-12)
             kind = "coordinate-wise" if still else "critical"
             distances = distances if still else np.maximum(distances, moves)
+        elif value <= tol and isinstance(penalty, Budget) and not problem.design.is_operator:
+            exchanges = exchanges_at(problem, point) if exchanges is None else exchanges
+            gain = exchanges.best(penalty.k - len(exchanges.chosen))
+            still = gain <= max(tol, 1e-12) * problem.null_objective
+            kind = "coordinate-wise" if still else "critical"
     certificate = Certificate(
         value=value, tol=tol, kind=kind, gap=gap, violation=violation, objective=objective,
         null_objective=problem.null_objective, support=np.flatnonzero(sizes),

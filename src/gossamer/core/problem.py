@@ -13,6 +13,7 @@ import numpy as np
 from gossamer.core import validation
 from gossamer.core.certificate import certify, optimal_intercept
 from gossamer.core.design import Design
+from gossamer.core.hessian import dense_columns
 from gossamer.core.loss import Loss
 from gossamer.core.penalty import Penalty
 from gossamer.core.point import Point
@@ -214,6 +215,21 @@ class Problem:
         """The same data and loss with another penalty; everything computed so far is shared."""
         other = copy.copy(self)
         object.__setattr__(other, "penalty", penalty)
+        return other
+
+    def restricted(self, features: np.ndarray) -> Problem:
+        """The problem of some columns of the working design, copied once; the penalty stays."""
+        other = copy.copy(self)
+        block = dense_columns(self.design, features)
+        known = {
+            "X": block,
+            "standardise": False,
+            "design": Design(block, self.sample_weight),
+            "null_intercept": self.null_intercept,
+            "null_objective": self.null_objective,
+            "null_gradient": self.null_gradient[features],
+        }
+        other.__dict__.update(known)
         return other
 
     def with_weights(self, sample_weight: np.ndarray) -> Problem:

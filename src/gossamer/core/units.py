@@ -53,6 +53,13 @@ class Units:
         labels[self.order] = np.repeat(np.arange(self.count), self.lengths)
         return labels
 
+    @cached_property
+    def slots(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n_units, m) positions of each unit's coefficients, padded, and which are real."""
+        places = np.arange(self.lengths.max(initial=0))
+        real = places < self.lengths[:, None]
+        return self.order[self.starts[:-1, None] + np.where(real, places, 0)], real
+
     def norms(self, w: np.ndarray) -> np.ndarray:
         """(n_units,) Euclidean size of each unit of ``w``; the modulus where units are single."""
         flat = np.ravel(w)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral
-from typing import NoReturn
 
 import numpy as np
 
-from gossamer.core.errors import UnsupportedProblem
-from gossamer.core.penalty import Penalty
+from gossamer.core.budget import Budget
 from gossamer.core.registry import JOINT_PENALTIES
 from gossamer.core.structure import Structure
 from gossamer.core.units import Units
@@ -20,7 +18,7 @@ from gossamer.structures import Elements
 
 @JOINT_PENALTIES.register
 @dataclass(frozen=True)
-class AtMost(Penalty):
+class AtMost(Budget):
     r"""At most ``k`` units are not zero: best-subset selection.
 
     .. math:: \Omega(w) = \tfrac12\, \text{ridge}\, \|w\|^2 \quad\text{if}\quad
@@ -69,9 +67,6 @@ class AtMost(Penalty):
     ridge: float = field(default=0.0, kw_only=True)
     nonnegative: bool = field(default=False, kw_only=True)
 
-    convex = False
-    is_budget = True
-
     def __post_init__(self) -> None:
         if not isinstance(self.k, Integral) or isinstance(self.k, bool) or self.k < 0:
             raise ValueError(f"AtMost: k must be a whole number >= 0, got {self.k!r}.")
@@ -82,11 +77,9 @@ class AtMost(Penalty):
 
     # -- the budget ------------------------------------------------------------------------------
     def with_k(self, k: int) -> AtMost:
-        """The same budget for another number of units."""
         return replace(self, k=k)
 
     def units(self, shape: tuple[int, ...]) -> Units:
-        """The units of coefficients of ``shape``."""
         return self.on.units(shape)
 
     def value(self, w: np.ndarray) -> float:
@@ -119,28 +112,6 @@ class AtMost(Penalty):
             rest = np.where(w > 0, rest, np.minimum(rest, 0.0))
         distances, used = self.units(w.shape).norms(rest), self.sizes(w) > 0
         return np.where(used | (used.sum() < self.k), distances, 0.0)
-
-    # -- what a budget does not have -------------------------------------------------------------
-    def with_strength(self, strength: float) -> NoReturn:
-        self._refuse()
-
-    def strength_max(self, grad0: np.ndarray) -> NoReturn:
-        self._refuse()
-
-    @property
-    def strength(self) -> float:  # type: ignore[override]
-        return self._refuse()
-
-    def _refuse(self) -> NoReturn:
-        raise UnsupportedProblem(
-            f"{self!r} has no strength: vary its number of units with with_k(), or take L0, the "
-            "price of a unit."
-        )
-
-    def conjugate(self, z: np.ndarray) -> NoReturn:
-        raise NotImplementedError("AtMost is not convex.")
-
-    dual_scale = conjugate
 
     # -- manners ---------------------------------------------------------------------------------
     def resolve(self, feature_names: Sequence[str] | None) -> AtMost:

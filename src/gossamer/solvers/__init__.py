@@ -11,6 +11,7 @@ from gossamer.solvers.foba import FoBa
 from gossamer.solvers.iht import IHT
 from gossamer.solvers.omp import OMP
 from gossamer.solvers.proximal_gradient import ProximalGradient
+from gossamer.solvers.splicing import Splicing
 from gossamer.solvers.working_set import ActiveSetNewton, CoordinateDescent
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "Factorised",
     "FoBa",
     "ProximalGradient",
+    "Splicing",
     "choose",
 ]
