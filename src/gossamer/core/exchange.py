@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from gossamer.core.point import Point
     from gossamer.core.problem import Problem
 
-# share of a unit's curvature below which it lies in the span of the support
-_DEPENDENT = 1e-10
+# share of a unit's curvature below which it lies in the span of the support, and of the largest
+# curvature below which a unit is constant but for rounding
+_DEPENDENT, _DEAD = 1e-10, 1e-14
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +77,7 @@ def exchanges(
     w, gradient : (size,) coefficients, and the gradient of the smooth part of the objective
     columns : (size, a) of the Hessian, those of the positions of ``chosen``, unit after unit
     blocks : (size,) diagonal of the Hessian where units are single, else (n_units, m, m)
-        Hessians of the units, padded by ones on the diagonal
+        Hessians of the units, padded on the diagonal
     """
     at, starts = units.positions(chosen)
     inverse = _inverse(columns[at])
@@ -127,7 +128,7 @@ def _without_chosen(
 
 def _gains(pull: np.ndarray, curvature: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Half the square of the pull over the curvature, zero in the span of the support."""
-    independent = curvature > _DEPENDENT * whole
+    independent = curvature > np.maximum(_DEPENDENT * whole, _DEAD * whole.max(initial=0.0))
     return np.where(independent, 0.5 * pull * pull / np.where(independent, curvature, 1.0), 0.0)
 
 
@@ -137,9 +138,10 @@ def _block_gains(
     if nonnegative:  # what a step with the curvature's largest value gains: a lower bound
         pull = np.minimum(pull, 0.0)
     scale = np.einsum("umm->u", whole)[:, None]
-    floor = _DEPENDENT * scale * np.ones(whole.shape[1]) + np.finfo(float).tiny
+    floor = _DEPENDENT * scale + np.finfo(float).tiny
     padded = curvature + floor[:, :, None] * np.eye(whole.shape[1])
-    return 0.5 * np.einsum("um,um->u", pull, np.linalg.solve(padded, pull[:, :, None])[:, :, 0])
+    gains = 0.5 * np.einsum("um,um->u", pull, np.linalg.solve(padded, pull[:, :, None])[:, :, 0])
+    return np.where(scale[:, 0] > _DEAD * scale.max(initial=0.0), gains, 0.0)
 
 
 def _inverse(matrix: np.ndarray) -> np.ndarray:

@@ -35,7 +35,7 @@ class Hessian:
         """Of a problem's loss at a point; where outputs interact, its diagonal."""
         s = problem.sample_weight[:, None]
         if problem.loss.is_quadratic:
-            h = np.broadcast_to(s, problem.y.shape)
+            h = np.broadcast_to(s, (len(s), problem.shape[1]))
         else:
             h = np.where(s > 0, problem.loss.curvature(point.z, problem.y) * s, 0.0)
         centred = not problem.fit_intercept or problem.loss.is_quadratic
@@ -77,14 +77,14 @@ class Hessian:
         blocks = np.zeros((units.count, m, m))
         if _one_an_output(slots, real, K):
             diagonal = self.diagonal()
-            blocks[:, np.arange(m), np.arange(m)] = np.where(real, diagonal[slots], 1.0)
-            return blocks
+            blocks[:, np.arange(m), np.arange(m)] = np.where(real, diagonal[slots], 0.0)
+            return _padded(blocks, real)
         for u in range(units.count):
             at = slots[u, real[u]]
             local = self._among(at // K, at % K)
             blocks[u, : len(at), : len(at)] = local
-        blocks[:, np.arange(m), np.arange(m)] += np.where(real, self.ridge, 1.0)
-        return blocks
+        blocks[:, np.arange(m), np.arange(m)] += np.where(real, self.ridge, 0.0)
+        return _padded(blocks, real)
 
     def _among(self, features: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         block = dense_columns(self.design, features)
@@ -108,6 +108,14 @@ def dense_columns(design: Design, features: np.ndarray) -> np.ndarray:
     if design.center is not None:
         block = block - design.center[features]
     return block if design.scale is None else block / design.scale[features]
+
+
+def _padded(blocks: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """Empty places get the mean of the real ones on the diagonal."""
+    places = np.arange(real.shape[1])
+    means = np.einsum("umm->u", blocks) / real.sum(axis=1)
+    blocks[:, places, places] = np.where(real, blocks[:, places, places], means[:, None])
+    return blocks
 
 
 def _one_an_output(slots: np.ndarray, real: np.ndarray, n_outputs: int) -> bool:
