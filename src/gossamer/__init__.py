@@ -79,6 +79,8 @@ _HOMES = {
         "SquareRootLasso",
         "SparseModel",
         "SparseModelCV",
+        "BestSubset",
+        "BestSubsetCV",
         "TableEncoder",
         "save",
         "load",

@@ -30,9 +30,12 @@ from gossamer.linear.moments import Moments
 from gossamer.linear.path import Path
 from gossamer.linear.sketched_ridge import SketchedRidge, SketchedRidgeCV
 from gossamer.linear.square_root import SquareRootLasso
+from gossamer.linear.subsets import BestSubset, BestSubsetCV
 from gossamer.linear.survival import SparseCox, SparseCoxCV
 
 __all__ = [
+    "BestSubset",
+    "BestSubsetCV",
     "ElasticNet",
     "ElasticNetCV",
     "GroupLasso",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -64,6 +64,8 @@ class SparseLinearModel(BaseEstimator):
     max_iter: int = field(default=1000, kw_only=True)
     solver: str = field(default="auto", kw_only=True)
     verbose: int = field(default=0, kw_only=True)
+
+    _step_name: ClassVar[str] = "alpha"
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -258,7 +260,7 @@ class SparseLinearModel(BaseEstimator):
         if self.verbose:
             certificate = result.certificate
             print(
-                f"alpha {alpha:.4g}: {len(certificate.support)} units, objective "
+                f"{self._step_name} {alpha:.4g}: {len(certificate.support)} units, objective "
                 f"{certificate.objective:.6g}, certificate {certificate.value:.1e}, "
                 f"{result.n_iter} iterations",
                 flush=True,

@@ -1,9 +1,10 @@
-"""Choice of the strength: cross-validation, the one-standard-error rule, information criteria."""
+"""Choice along a path: cross-validation, the one-standard-error rule, information criteria."""
 
 from __future__ import annotations
 
 import threading
 import warnings
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
@@ -31,7 +32,7 @@ from gossamer.linear.folds import (
 from gossamer.linear.moments import Moments, merged
 from gossamer.linear.path import Path, solve_along
 
-_CRITERIA = ("aic", "bic", "ebic")
+_CRITERIA = ("aic", "bic", "ebic", "gic")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,20 +57,31 @@ class CVResult:
 
 
 @dataclass(eq=False, repr=False)
-class CrossValidated(SparseLinearModel):
-    """Fits a path and chooses its strength.
+class Selecting(SparseLinearModel):
+    """Fits a path, of strengths or of budgets, and chooses one of its steps.
 
     Every fold standardises by its own training samples, and X is not copied.
     """
 
-    alphas: Any = field(default=None, kw_only=True)
-    n_alphas: int = field(default=100, kw_only=True)
-    alpha_min_ratio: float = field(default=1e-2, kw_only=True)
     cv: Any = field(default=5, kw_only=True)
     selection: str = field(default="min", kw_only=True)
     n_jobs: int | None = field(default=None, kw_only=True)
 
     _selections: ClassVar[tuple[str, ...]] = ("min", "1se", *_CRITERIA)
+
+    @abstractmethod
+    def _n_steps(self) -> int:
+        """How many steps the path has at most."""
+
+    @abstractmethod
+    def _whole_path(
+        self, problem: Problem, on_step: Callable[[int, float, Result], None] | None = None
+    ) -> Path:
+        """The path on all samples."""
+
+    @abstractmethod
+    def _keep(self, path: Path, index: int) -> None:
+        """Set the attributes that say which step was chosen."""
 
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None,
@@ -93,8 +105,8 @@ class CrossValidated(SparseLinearModel):
         Returns
         -------
         self
-            With ``alpha_``, ``alphas_``, ``coef_``, ``intercept_``, ``certificate_``, ``n_iter_``,
-            ``path_`` and ``cv_results_``.
+            With ``coef_``, ``intercept_``, ``certificate_``, ``n_iter_``, ``path_``,
+            ``cv_results_`` and what was chosen.
 
         Raises
         ------
@@ -105,8 +117,7 @@ class CrossValidated(SparseLinearModel):
         self._check_selection()
         rows = self._rows(X, y, sample_weight, offset)
         splits = [] if self.selection in _CRITERIA else self._splits(rows, y, fold_groups)
-        n_strengths = self.n_alphas if self.alphas is None else np.size(self.alphas)
-        if self._prefers_moments(rows, n_strengths * (1 + len(splits))):
+        if self._prefers_moments(rows, self._n_steps() * (1 + len(splits))):
             return self._choose_by_moments(*moments_of_splits(rows, splits), on_step or _nothing)
         problem = self._problem_of_rows(rows, 1.0)
         folds = [FoldOfRows(problem, split) for split in splits]
@@ -168,15 +179,13 @@ class CrossValidated(SparseLinearModel):
                 raise KeyboardInterrupt
             advance()
 
-        path = self._solve_path(
-            problem, self.alphas, self.n_alphas, self.alpha_min_ratio, step_of_path
-        )
+        path = self._whole_path(problem, step_of_path)
         if self.selection in _CRITERIA:
             results = _by_criterion(problem, n_samples, path, self.selection)
         else:
             results = self._by_folds(problem, path, folds, advance)
-        self.path_, self.cv_results_, self.alphas_ = path, results, path.alphas
-        self.alpha_ = float(path.alphas[results.index])
+        self.path_, self.cv_results_ = path, results
+        self._keep(path, results.index)
         self.certificate_ = path.certificates[results.index]
         self.n_iter_ = max(1, len(path.alphas))
         self._keep(problem, path.coefs[results.index], path.intercepts[results.index])
@@ -255,6 +264,26 @@ class CrossValidated(SparseLinearModel):
         return splits
 
 
+@dataclass(eq=False, repr=False)
+class CrossValidated(Selecting):
+    """Fits a path of strengths and chooses one."""
+
+    alphas: Any = field(default=None, kw_only=True)
+    n_alphas: int = field(default=100, kw_only=True)
+    alpha_min_ratio: float = field(default=1e-2, kw_only=True)
+
+    def _n_steps(self) -> int:
+        return self.n_alphas if self.alphas is None else np.size(self.alphas)
+
+    def _whole_path(
+        self, problem: Problem, on_step: Callable[[int, float, Result], None] | None = None
+    ) -> Path:
+        return self._solve_path(problem, self.alphas, self.n_alphas, self.alpha_min_ratio, on_step)
+
+    def _keep(self, path: Path, index: int) -> None:
+        self.alphas_, self.alpha_ = path.alphas, float(path.alphas[index])
+
+
 def _positions(samples: Any) -> np.ndarray:
     """Row numbers, from those or from a mask."""
     samples = np.asarray(samples)
@@ -280,12 +309,16 @@ def _fold_curve(
 
 
 def _by_criterion(problem: Problem, n: int, path: Path, criterion: str) -> CVResult:
-    """AIC, BIC or extended BIC (Chen and Chen 2008) along the path, for n samples.
+    """AIC, BIC, extended BIC (Chen and Chen 2008) or GIC (Zhu and others 2020) along the path.
+
+    For n samples; GIC charges ``log(p) log(log(n))``, as abess does, for p much larger than n.
 
     The number of non-zero coefficients stands for the degrees of freedom (Zou, Hastie and
     Tibshirani 2007); the variance of the quadratic loss is profiled out.
     """
     p = problem.shape[0] * problem.shape[1]
+    bayesian = float(np.log(n))
+    prices = {"aic": 2.0, "gic": np.log(p) * np.log(max(bayesian, 1.0))}
     scores = []
     for coef, intercept in zip(path.coefs, path.intercepts, strict=True):
         loss = problem.point(coef, intercept).loss
@@ -294,8 +327,7 @@ def _by_criterion(problem: Problem, n: int, path: Path, criterion: str) -> CVRes
             fit = n * problem.shape[1] * np.log(max(2 * loss / problem.shape[1], 1e-300))
         else:
             fit = 2 * n * loss
-        price = 2.0 if criterion == "aic" else np.log(n)
-        score = fit + price * freedom
+        score = fit + prices.get(criterion, bayesian) * freedom
         if criterion == "ebic":
             score += 2 * (gammaln(p + 1) - gammaln(freedom + 1) - gammaln(p - freedom + 1))
         # a model that leaves no freedom interpolates: the likelihood is unbounded, not good

@@ -9,6 +9,11 @@ from gossamer.linear.cv import CrossValidated
 
 T = TypeVar("T")
 
+_WEIGHTS = """
+    weights : (n_units,), default None
+        Factor of each unit's penalty (a unit is a feature, or a group); zero leaves it
+        unpenalised."""
+
 _SHARED = """
     fit_intercept : bool, default True
         The intercept is never penalised.
@@ -17,9 +22,6 @@ _SHARED = """
         for X as given. Nothing is copied and sparse X stays sparse.
     nonnegative : bool, default False
         Allow coefficients >= 0 only.
-    weights : (n_units,), default None
-        Factor of each unit's penalty (a unit is a feature, or a group); zero leaves it
-        unpenalised.
     tol : float, default 1e-6
         The certificate asked for: duality gap relative to the null objective (or relative
         optimality violation of a non-convex penalty).
@@ -34,15 +36,17 @@ _FIXED = """
     warm_start : bool, default False
         Start from the coefficients of the previous fit."""
 
-_CHOSEN = """
+_GRID = """
     alphas : strengths, default None
         By default ``n_alphas`` of them, geometric from the smallest that selects nothing.
     n_alphas : int, default 100
     alpha_min_ratio : float, default 1e-2
-        The smallest strength as a share of the largest.
+        The smallest strength as a share of the largest."""
+
+_CHOSEN = """
     cv : int, splitter or iterable, default 5
         Folds as in scikit-learn, stratified for classifiers.
-    selection : {"min", "1se", "aic", "bic", "ebic"}, default "min"
+    selection : {"min", "1se", "aic", "bic", "ebic", "gic"}, default "min"
         The smallest held-out loss; the sparsest model within one standard error of it; or an
         information criterion, without folds.
     n_jobs : int, default None
@@ -59,9 +63,22 @@ _ATTRIBUTES = """
     n_iter_ : int"""
 
 _CHOSEN_ATTRIBUTES = """
-    alpha_, alphas_ : the strength chosen, and all of them
     path_ : Path
     cv_results_ : CVResult"""
+
+
+_CHOSEN_STRENGTH = """
+    alpha_, alphas_ : the strength chosen, and all of them"""
+
+_SUBSET = """
+    loss : Loss, default Quadratic()
+    groups : labels, or lists of positions or column names, default None
+        Groups in place of features, as for :class:`gossamer.Groups`.
+    ridge : float >= 0, default 0.0
+        Shrinks what is selected: for weak signals, and for classes that can be separated."""
+
+_CHOSEN_BUDGET = """
+    n_nonzero_ : the number of features chosen"""
 
 
 @dataclass_transform(kw_only_default=False)
@@ -72,14 +89,20 @@ def estimator(cls: type[T]) -> type[T]:
 
 def documented(cls: type[T], chosen: bool) -> type[T]:
     """Append the parameters and attributes all estimators share to a class's docstring."""
+    parameters = (_GRID + _CHOSEN if chosen else _FIXED) + _WEIGHTS + _SHARED
+    return _completed(cls, parameters, _CHOSEN_STRENGTH + _CHOSEN_ATTRIBUTES if chosen else "")
+
+
+@dataclass_transform(kw_only_default=False)
+def subset_estimator(cls: type[T]) -> type[T]:
+    """The same for estimators with a budget."""
+    dataclass(eq=False, repr=False)(cls)
+    chosen = cls.__name__.endswith("CV")
+    parameters = _SUBSET + (_CHOSEN if chosen else _FIXED) + _SHARED
+    return _completed(cls, parameters, _CHOSEN_BUDGET + _CHOSEN_ATTRIBUTES if chosen else "")
+
+
+def _completed(cls: type[T], parameters: str, attributes: str) -> type[T]:
     head, found, tail = (cls.__doc__ or "").partition("\n\n    Examples\n")
-    cls.__doc__ = (
-        head.rstrip()
-        + (_CHOSEN if chosen else _FIXED)
-        + _SHARED
-        + _ATTRIBUTES
-        + (_CHOSEN_ATTRIBUTES if chosen else "")
-        + found
-        + tail
-    )
+    cls.__doc__ = head.rstrip() + parameters + _ATTRIBUTES + attributes + found + tail
     return cls

@@ -15,7 +15,7 @@ from gossamer.core.registry import PENALTIES
 from gossamer.core.structure import Structure
 from gossamer.linear.base import SparseLinearModel
 from gossamer.losses import Logistic, Multinomial, Poisson, Quadratic
-from gossamer.penalties import L1, MCP, SCAD, ElasticNet
+from gossamer.penalties import L1, MCP, SCAD, AtMost, ElasticNet
 from gossamer.structures import Elements, Groups, Rows
 
 
@@ -216,3 +216,21 @@ class GeneralFamily(AnyLossFamily):
 
     def _penalty(self, strength: float) -> Penalty:
         return self._given_penalty().with_strength(strength)
+
+
+@dataclass(eq=False, repr=False)
+class SubsetFamily(AnyLossFamily):
+    """Any loss with a budget of features, for all outputs together, or of groups."""
+
+    loss: Loss | None = field(default=None, kw_only=True)
+    groups: Any = field(default=None, kw_only=True)
+    ridge: float = field(default=0.0, kw_only=True)
+
+    def _penalty(self, strength: float) -> Penalty:
+        if self.weights is not None:
+            raise ValueError(
+                f"weights has no effect on a budget, got {self.weights!r}: every unit takes one "
+                "place. For units of different price use SparseModel(penalty=L0(...))."
+            )
+        on = Rows() if self.groups is None else Groups(self.groups)
+        return AtMost(int(strength), on=on, ridge=self.ridge, nonnegative=self.nonnegative)

@@ -26,7 +26,7 @@ from gossamer.core.registry import JOINT_PENALTIES, LOSSES, PENALTIES, STRUCTURE
 from gossamer.core.result import Certificate, Result, Status
 from gossamer.core.structure import Structure
 from gossamer.core.sum_penalty import SumPenalty
-from gossamer.linear import estimators, square_root, survival
+from gossamer.linear import estimators, square_root, subsets, survival
 from gossamer.linear.base import SparseLinearModel
 from gossamer.linear.cv import CVResult
 from gossamer.linear.encode import TableEncoder
@@ -37,7 +37,7 @@ _VERSION = 1
 _MAGIC = "gossamer model"
 _ESTIMATORS = {
     name: cls
-    for module in (estimators, square_root, survival)
+    for module in (estimators, square_root, subsets, survival)
     for name, cls in vars(module).items()
     if isinstance(cls, type)
     and issubclass(cls, SparseLinearModel)

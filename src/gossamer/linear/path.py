@@ -1,4 +1,4 @@
-"""Regularisation paths: one problem at a row of decreasing strengths, warm-started."""
+"""Paths: one problem at a row of decreasing strengths or growing budgets, warm-started."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from gossamer.core.budget import Budget
 from gossamer.core.errors import ConvergenceWarning
+from gossamer.core.penalty import Penalty
 from gossamer.core.problem import Problem
 from gossamer.core.result import Certificate, Result, Status
 from gossamer.core.validation import float_array
@@ -22,9 +24,9 @@ _SATURATED = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Path:
-    """Solutions along decreasing strengths.
+    """Solutions along decreasing strengths, or growing budgets.
 
-    alphas : (m,) strengths, decreasing.
+    alphas : (m,) strengths, decreasing; of budgets, the numbers of units, increasing.
     coefs : (m, p), or (m, p, K) for several outputs or classes.
     intercepts : (m,) or (m, K).
     certificates : one a strength.
@@ -69,6 +71,28 @@ def strength_grid(problem: Problem, n: int, ratio: float) -> np.ndarray:
     return largest * np.geomspace(1.0, ratio, n)
 
 
+def budget_grid(problem: Problem, largest: int | None) -> np.ndarray:
+    """Numbers of units from zero to the ``largest``, which is customary where ``None``.
+
+    As in abess: up to ``n / (log(p) log(log(n)))`` units can be told apart.
+    """
+    count = len(problem.penalty.sizes(np.zeros(problem.shape)))
+    n = int((problem.sample_weight > 0).sum())
+    if largest is None:
+        largest = int(n / (max(np.log(count), 1.0) * max(np.log(np.log(max(n, 3))), 1.0)))
+        largest = max(largest, 1)
+    elif not isinstance(largest, Integral) or isinstance(largest, bool) or largest < 1:
+        raise ValueError(f"max_nonzero must be a whole number >= 1, got {largest!r}.")
+    return np.arange(min(int(largest), count) + 1, dtype=float)
+
+
+def _at(penalty: Penalty, step: float) -> Penalty:
+    """The penalty at a step of a path: of another strength, or another budget."""
+    if isinstance(penalty, Budget):
+        return penalty.with_k(int(step))
+    return penalty.with_strength(step)
+
+
 def solve_along(
     problem: Problem,
     alphas: np.ndarray,
@@ -82,12 +106,12 @@ def solve_along(
 
     Ends early when interrupted, and with ``stop_saturated`` when the data are fitted.
     """
-    first = problem.with_penalty(problem.penalty.with_strength(alphas[0]))
+    first = problem.with_penalty(_at(problem.penalty, alphas[0]))
     # computed on the problem itself, what all strengths need is there for each of them
     chosen, point, null = first.solver(solver), problem.start(), problem.null_objective
     tol, max_iter = chosen.check(first, tol, max_iter)
     for alpha in alphas:
-        step = problem.with_penalty(problem.penalty.with_strength(alpha))
+        step = problem.with_penalty(_at(problem.penalty, alpha))
         outcome = chosen.run(step, point, tol, max_iter)
         yield chosen.conclude(step, outcome)
         point = outcome.point

@@ -87,7 +87,7 @@ class Splicing(Solver):
         budget = problem.penalty
         assert isinstance(budget, Budget)
         units = budget.units(problem.shape)
-        chosen = np.flatnonzero(units.norms(start.w))[: budget.k]
+        chosen = largest(units.norms(start.w), budget.k)
         point = _refitted(problem, units, chosen, start)
         status, n_iter, rng = Status.MAX_ITER, 0, np.random.default_rng(self.random_state)
         found = exchanges_at(problem, point)

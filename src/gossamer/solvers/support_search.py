@@ -107,10 +107,9 @@ class SupportSearch:
         """Forward steps until the budget is spent, or nothing helps."""
         while len(support.chosen) < self.k:
             entry = self.exchanges(support).entry
-            unit = int(np.argmax(entry))
-            if entry[unit] <= self.least_gain:
+            if entry.max(initial=0.0) <= self.least_gain:
                 break
-            support = self.fit(np.append(support.chosen, unit), support)
+            support = self.fit(np.append(support.chosen, np.argmax(entry)), support)
         return support
 
     def _descended(self, support: Support) -> Support:
