@@ -153,6 +153,16 @@ class Design:
             block /= self.scale[features]
         return block
 
+    def dense(self, features: np.ndarray) -> np.ndarray:
+        """(n, a) the chosen working columns, centred and scaled, dense whatever X is."""
+        block: Any = self.columns(features)
+        if not self.is_sparse:
+            return np.asarray(block)
+        block = block.toarray()
+        if self.center is not None:
+            block = block - self.center[features]
+        return np.asarray(block if self.scale is None else block / self.scale[features])
+
     def to_public(self, w: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Coefficients and intercept for X as given, from those of the working design."""
         if self.scale is not None:

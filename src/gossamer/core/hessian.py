@@ -49,7 +49,7 @@ class Hessian:
             mine = np.flatnonzero(at % K == c)
             if mine.size:
                 h = self.h[:, c : c + 1]
-                block = h * dense_columns(self.design, at[mine] // K)
+                block = h * self.design.dense(at[mine] // K)
                 product = self.design.rmatvec(block)
                 if not self.centred:
                     product -= np.outer(self._means(c), block.sum(axis=0) / h.sum())
@@ -87,7 +87,7 @@ class Hessian:
         return _padded(blocks, real)
 
     def _among(self, features: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-        block = dense_columns(self.design, features)
+        block = self.design.dense(features)
         weighted = block * self.h[:, outputs]
         local = block.T @ weighted
         if not self.centred:
@@ -97,17 +97,6 @@ class Hessian:
 
     def _means(self, c: int) -> np.ndarray:
         return self.design.rmatvec(self.h[:, c : c + 1])[:, 0]
-
-
-def dense_columns(design: Design, features: np.ndarray) -> np.ndarray:
-    """(n, a) working columns, centred and scaled, also of a sparse X."""
-    block = design.columns(features)
-    if not design.is_sparse:
-        return block
-    block = block.toarray()  # type: ignore[union-attr]
-    if design.center is not None:
-        block = block - design.center[features]
-    return block if design.scale is None else block / design.scale[features]
 
 
 def _padded(blocks: np.ndarray, real: np.ndarray) -> np.ndarray:

@@ -13,7 +13,6 @@ import numpy as np
 from gossamer.core import validation
 from gossamer.core.certificate import certify, optimal_intercept
 from gossamer.core.design import Design
-from gossamer.core.hessian import dense_columns
 from gossamer.core.loss import Loss
 from gossamer.core.penalty import Penalty
 from gossamer.core.point import Point
@@ -220,7 +219,7 @@ class Problem:
     def restricted(self, features: np.ndarray) -> Problem:
         """The problem of some columns of the working design, copied once; the penalty stays."""
         other = copy.copy(self)
-        block = dense_columns(self.design, features)
+        block = self.design.dense(features)
         known = {
             "X": block,
             "standardise": False,

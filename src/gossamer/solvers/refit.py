@@ -81,7 +81,7 @@ class _Support:
         self.output = np.concatenate([at % outputs, np.arange(outputs)])
         features, slots = np.unique(at // outputs, return_inverse=True)
         self.columns = np.empty((problem.X.shape[0], len(at) + outputs), order="F")
-        self.columns[:, : len(at)] = dense_columns(problem, features)[:, slots]
+        self.columns[:, : len(at)] = problem.design.dense(features)[:, slots]
         self.columns[:, len(at) :] = float(problem.fit_intercept)
         self.ridge = np.append(np.full(len(at), budget.ridge), np.zeros(outputs))
         self.signed = np.zeros(len(self.ridge), dtype=bool)
@@ -141,16 +141,3 @@ class _Support:
         w = np.zeros(self.problem.shape)
         w.flat[self.at] = x[: len(self.at)]
         return Point(self.problem, w, x[len(self.at) :].copy())
-
-
-def dense_columns(problem: Problem, features: np.ndarray) -> np.ndarray:
-    """Columns of the working design, centred and scaled, dense whatever X is."""
-    design = problem.design
-    block: Any = design.columns(features)
-    if design.is_sparse:
-        block = block.toarray()
-        if design.center is not None:
-            block -= design.center[features]
-        if design.scale is not None:
-            block /= design.scale[features]
-    return np.asarray(block)

@@ -10,7 +10,6 @@ from scipy.linalg import eigh, lstsq
 from gossamer.core.problem import Problem
 from gossamer.kernels import bind, perspective
 from gossamer.penalties import AtMost
-from gossamer.solvers.refit import dense_columns
 
 _MAX_ROWS_BYTES = 400e6
 # eigenvalues of more columns take longer than they save
@@ -46,7 +45,7 @@ class SubsetModel:
     def of(cls, problem: Problem) -> SubsetModel:
         assert isinstance(problem.penalty, AtMost)
         root = np.sqrt(problem.sample_weight)
-        A = dense_columns(problem, np.arange(problem.shape[0])) * root[:, None]
+        A = problem.design.dense(np.arange(problem.shape[0])) * root[:, None]
         z = problem.linear(np.zeros(problem.shape), problem.null_intercept)
         residual = (root[:, None] * (problem.y - z))[:, 0]
         scale = np.sqrt(np.einsum("ij,ij->j", A, A))
