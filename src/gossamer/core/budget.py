@@ -33,6 +33,13 @@ class Budget(Penalty):
     def units(self, shape: tuple[int, ...]) -> Units:
         """The units of coefficients of ``shape``."""
 
+    @property
+    def level(self) -> float:
+        return float(self.k)
+
+    def at_level(self, level: float) -> Self:
+        return self.with_k(int(level))
+
     def with_strength(self, strength: float) -> NoReturn:
         self._refuse()
 

@@ -63,6 +63,15 @@ class Penalty(ABC):
     def with_strength(self, strength: float) -> Self:
         """The same penalty with another strength."""
 
+    @property
+    def level(self) -> float:
+        """What paths vary: the strength, or the number of units of a budget."""
+        return self.strength
+
+    def at_level(self, level: float) -> Self:
+        """The same penalty at another level."""
+        return self.with_strength(level)
+
     @abstractmethod
     def resolve(self, feature_names: Sequence[str] | None) -> Penalty:
         """The same penalty with column names replaced by positions."""

@@ -80,7 +80,7 @@ class Selecting(SparseLinearModel):
         """The path on all samples."""
 
     @abstractmethod
-    def _keep(self, path: Path, index: int) -> None:
+    def _keep_step(self, path: Path, index: int) -> None:
         """Set the attributes that say which step was chosen."""
 
     def fit(
@@ -185,7 +185,7 @@ class Selecting(SparseLinearModel):
         else:
             results = self._by_folds(problem, path, folds, advance)
         self.path_, self.cv_results_ = path, results
-        self._keep(path, results.index)
+        self._keep_step(path, results.index)
         self.certificate_ = path.certificates[results.index]
         self.n_iter_ = max(1, len(path.alphas))
         self._keep(problem, path.coefs[results.index], path.intercepts[results.index])
@@ -280,7 +280,7 @@ class CrossValidated(Selecting):
     ) -> Path:
         return self._solve_path(problem, self.alphas, self.n_alphas, self.alpha_min_ratio, on_step)
 
-    def _keep(self, path: Path, index: int) -> None:
+    def _keep_step(self, path: Path, index: int) -> None:
         self.alphas_, self.alpha_ = path.alphas, float(path.alphas[index])
 
 

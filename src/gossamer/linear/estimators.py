@@ -350,7 +350,7 @@ class SparseModel(families.GeneralFamily, FixedStrength):
     """
 
     def _strength(self) -> float:
-        return self._given_penalty().strength
+        return self._given_penalty().level
 
 
 @_estimator

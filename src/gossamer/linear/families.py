@@ -215,7 +215,7 @@ class GeneralFamily(AnyLossFamily):
         return penalty
 
     def _penalty(self, strength: float) -> Penalty:
-        return self._given_penalty().with_strength(strength)
+        return self._given_penalty().at_level(strength)
 
 
 @dataclass(eq=False, repr=False)

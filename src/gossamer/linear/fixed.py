@@ -101,7 +101,7 @@ class FixedStrength(SparseLinearModel):
             )  # fmt: skip
         else:
             result = problem.solve(self.solver, tol=self.tol, max_iter=self.max_iter)
-        self._report(0, problem.penalty.strength, result)
+        self._report(0, problem.penalty.level, result)
         self.result_, self.certificate_ = result, result.certificate
         self.n_iter_ = max(1, result.n_iter)
         self._keep(problem, result.coef, result.intercept)

@@ -10,9 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gossamer.core.budget import Budget
 from gossamer.core.errors import ConvergenceWarning
-from gossamer.core.penalty import Penalty
 from gossamer.core.problem import Problem
 from gossamer.core.result import Certificate, Result, Status
 from gossamer.core.validation import float_array
@@ -86,13 +84,6 @@ def budget_grid(problem: Problem, largest: int | None) -> np.ndarray:
     return np.arange(min(int(largest), count) + 1, dtype=float)
 
 
-def _at(penalty: Penalty, step: float) -> Penalty:
-    """The penalty at a step of a path: of another strength, or another budget."""
-    if isinstance(penalty, Budget):
-        return penalty.with_k(int(step))
-    return penalty.with_strength(step)
-
-
 def solve_along(
     problem: Problem,
     alphas: np.ndarray,
@@ -106,12 +97,12 @@ def solve_along(
 
     Ends early when interrupted, and with ``stop_saturated`` when the data are fitted.
     """
-    first = problem.with_penalty(_at(problem.penalty, alphas[0]))
+    first = problem.with_penalty(problem.penalty.at_level(alphas[0]))
     # computed on the problem itself, what all strengths need is there for each of them
     chosen, point, null = first.solver(solver), problem.start(), problem.null_objective
     tol, max_iter = chosen.check(first, tol, max_iter)
     for alpha in alphas:
-        step = problem.with_penalty(_at(problem.penalty, alpha))
+        step = problem.with_penalty(problem.penalty.at_level(alpha))
         outcome = chosen.run(step, point, tol, max_iter)
         yield chosen.conclude(step, outcome)
         point = outcome.point

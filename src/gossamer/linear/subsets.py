@@ -88,5 +88,5 @@ class BestSubsetCV(SubsetFamily, Selecting):
             max_iter=self.max_iter, stop_saturated=True, on_step=on_step or self._report,
         )  # fmt: skip
 
-    def _keep(self, path: Path, index: int) -> None:
+    def _keep_step(self, path: Path, index: int) -> None:
         self.n_nonzero_ = int(path.alphas[index])
