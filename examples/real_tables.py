@@ -153,6 +153,16 @@ def meats_multi() -> Table:
 
 
 @lru_cache
+def ames_numbers() -> Table:
+    """Prices, as powers of ten, of 2930 houses and their 33 numbers, in their own units."""
+    frame = _rdataset("modeldata", "ames")
+    price = np.log10(frame.pop("Sale_Price"))
+    numbers = frame.select_dtypes("number")
+    note = "curved effects, skewed areas, a few values far out"
+    return _table("ames_numbers", numbers, price, numbers.columns, "quadratic", note)
+
+
+@lru_cache
 def hitters() -> Table:
     """Salaries of 263 baseball players; three categorical columns as indicators."""
     frame = _islp("Hitters.csv").dropna()

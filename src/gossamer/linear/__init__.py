@@ -1,5 +1,6 @@
 """Estimators for tables, the scikit-learn way."""
 
+from gossamer.linear.additive import ShapeFunction, SparseAdditive, SparseAdditiveCV
 from gossamer.linear.batches import parquet_batches
 from gossamer.linear.concordance import concordance_index
 from gossamer.linear.encode import TableEncoder
@@ -29,6 +30,7 @@ from gossamer.linear.files import load, save
 from gossamer.linear.moments import Moments
 from gossamer.linear.path import Path
 from gossamer.linear.sketched_ridge import SketchedRidge, SketchedRidgeCV
+from gossamer.linear.splines import SplineBasis
 from gossamer.linear.square_root import SquareRootLasso
 from gossamer.linear.subsets import BestSubset, BestSubsetCV
 from gossamer.linear.survival import SparseCox, SparseCoxCV
@@ -50,8 +52,11 @@ __all__ = [
     "Path",
     "SCADRegressor",
     "SCADRegressorCV",
+    "ShapeFunction",
     "SketchedRidge",
     "SketchedRidgeCV",
+    "SparseAdditive",
+    "SparseAdditiveCV",
     "SparseCox",
     "SparseCoxCV",
     "SparseGroupLasso",
@@ -62,6 +67,7 @@ __all__ = [
     "SparseModelCV",
     "SparsePoisson",
     "SparsePoissonCV",
+    "SplineBasis",
     "SquareRootLasso",
     "TableEncoder",
     "concordance_index",

@@ -26,26 +26,36 @@ from gossamer.core.registry import JOINT_PENALTIES, LOSSES, PENALTIES, STRUCTURE
 from gossamer.core.result import Certificate, Result, Status
 from gossamer.core.structure import Structure
 from gossamer.core.sum_penalty import SumPenalty
-from gossamer.linear import estimators, square_root, subsets, survival
+from gossamer.linear import additive, estimators, square_root, subsets, survival
 from gossamer.linear.base import SparseLinearModel
 from gossamer.linear.cv import CVResult
 from gossamer.linear.encode import TableEncoder
 from gossamer.linear.moments import Moments
 from gossamer.linear.path import Path
+from gossamer.linear.splines import Curve, SplineBasis
 
 _VERSION = 1
 _MAGIC = "gossamer model"
 _ESTIMATORS = {
     name: cls
-    for module in (estimators, square_root, subsets, survival)
+    for module in (additive, estimators, square_root, subsets, survival)
     for name, cls in vars(module).items()
     if isinstance(cls, type)
     and issubclass(cls, SparseLinearModel)
     and cls.__module__ == module.__name__
-}
+} | {"SplineBasis": SplineBasis}
 _RECORDS = {
     cls.__name__: cls
-    for cls in (Path, CVResult, Certificate, Result, SumPenalty, Moments, survival.BaselineHazard)
+    for cls in (
+        Path,
+        CVResult,
+        Certificate,
+        Result,
+        SumPenalty,
+        Moments,
+        survival.BaselineHazard,
+        Curve,
+    )
 }
 
 

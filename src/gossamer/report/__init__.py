@@ -21,6 +21,7 @@ _HOMES = {
         "plot_compiled",
         "plot_confusion",
         "plot_cv",
+        "plot_effects",
         "plot_layers",
         "plot_masks",
         "plot_path",

@@ -4,6 +4,7 @@ Figures are made without pyplot: no window, no global state, safe in threads.
 """
 
 from gossamer.report.plots.compiled import plot_compiled
+from gossamer.report.plots.effects import plot_effects
 from gossamer.report.plots.features import plot_coefficients, plot_stability
 from gossamer.report.plots.masks import plot_masks
 from gossamer.report.plots.networks import plot_layers, plot_tradeoff
@@ -21,6 +22,7 @@ __all__ = [
     "plot_compiled",
     "plot_confusion",
     "plot_cv",
+    "plot_effects",
     "plot_layers",
     "plot_masks",
     "plot_path",
