@@ -14,7 +14,7 @@ from gossamer.core.registry import PENALTIES
 from gossamer.core.validation import offsets
 from gossamer.linear.base import Rows
 from gossamer.linear.cv import CrossValidated
-from gossamer.linear.estimators import _estimator
+from gossamer.linear.docstrings import estimator
 from gossamer.linear.families import AnyLossFamily
 from gossamer.linear.fixed import FixedStrength
 from gossamer.linear.splines import SplineBasis, directions, feature_names
@@ -166,7 +166,7 @@ class AdditiveFamily(AnyLossFamily):
         return effect[:, 0] if effect.shape[1] == 1 else effect
 
 
-@_estimator
+@estimator
 class SparseAdditive(AdditiveFamily, FixedStrength):
     r"""A sum of curves, one a feature, most of them absent.
 
@@ -211,7 +211,7 @@ class SparseAdditive(AdditiveFamily, FixedStrength):
     alpha: float = 0.01
 
 
-@_estimator
+@estimator
 class SparseAdditiveCV(AdditiveFamily, CrossValidated):
     """:class:`SparseAdditive` with the strength chosen by cross-validation or a criterion.
 
