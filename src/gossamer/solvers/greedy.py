@@ -97,6 +97,10 @@ class GreedySolver(Solver):
     def search(self, supports: Supports, start: Point) -> Iterator[Point]:
         """Points refitted on their supports, each within the budget; ends when nothing improves."""
 
+    def judged(self, problem: Problem, point: Point) -> Problem:
+        """The problem that ``point`` is to be a solution of."""
+        return problem
+
     def run(self, problem: Problem, start: Point, tol: float, max_iter: int) -> Outcome:
         begun, history = time.perf_counter(), []
         supports = Supports(problem)
@@ -114,7 +118,7 @@ class GreedySolver(Solver):
                     break
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
-        certificate = certify(problem, best, tol).certificate
+        certificate = certify(self.judged(problem, best), best, tol).certificate
         if certificate.holds:
             status = Status.CONVERGED
         elif status is Status.CONVERGED:

@@ -7,6 +7,7 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve, lstsq
 
 from gossamer.core.point import Point
 from gossamer.core.problem import Problem
+from gossamer.losses import SquareRoot
 from gossamer.penalties import AtMost
 
 _MAX_STEPS, _MAX_HALVINGS, _IDLE_STEPS = 100, 40, 3
@@ -128,7 +129,8 @@ class _Support:
             same = self.output[:, None] == self.output
             hessian = ((A * bend[:, self.output]).T @ A) * same
         across = loss.interaction(z, problem.y, A) if loss.joint else None
-        if across is not None:
+        # without it the step for a square root is that for its square: exact
+        if across is not None and not isinstance(loss, SquareRoot):
             hessian = hessian - across.T @ across
         # curvature that vanishes (saturated classes, outliers of Huber's) is floored
         floor = 1e-12 * np.diag(hessian).max(initial=0.0) + 1e-300
