@@ -139,3 +139,16 @@ def test_refusals():
     for wrong in ({"time_limit": 0.0}, {"box": 1.0}, {"box": np.nan}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             BranchAndBound(**wrong)
+
+
+def test_estimators_take_it_and_files_keep_it(tmp_path):
+    import gossamer as gs
+
+    X, y = _noisy(0, 60, 20)
+    model = gs.BestSubset(3, solver=BranchAndBound(time_limit=20.0)).fit(X, y)
+    assert model.certificate_.kind == "global"
+    gs.save(model, tmp_path / "model.gossamer")
+    again = gs.load(tmp_path / "model.gossamer")
+    assert again.solver.time_limit == 20.0
+    assert repr(again) == repr(model)
+    assert gs.BestSubset(3, solver="branch-and-bound").fit(X, y).certificate_.holds

@@ -35,6 +35,10 @@ class Solver(ABC):
     #: "auto" tries solvers from the lowest preference up and takes the first that accepts and suits
     preference: ClassVar[int]
 
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{k}={v!r}" for k, v in vars(self).items())
+        return f"{type(self).__name__}({arguments})"
+
     @abstractmethod
     def refuses(self, problem: Problem) -> str | None:
         """Why this solver cannot solve ``problem``; ``None`` when it can."""

@@ -22,8 +22,9 @@ from sklearn.pipeline import Pipeline
 from gossamer.core.errors import ModelFileError
 from gossamer.core.loss import Loss
 from gossamer.core.penalty import Penalty, UnitPenalty
-from gossamer.core.registry import JOINT_PENALTIES, LOSSES, PENALTIES, STRUCTURES
+from gossamer.core.registry import JOINT_PENALTIES, LOSSES, PENALTIES, SOLVERS, STRUCTURES
 from gossamer.core.result import Certificate, Result, Status
+from gossamer.core.solver import Solver
 from gossamer.core.structure import Structure
 from gossamer.core.sum_penalty import SumPenalty
 from gossamer.linear import additive, estimators, square_root, subsets, survival
@@ -203,6 +204,7 @@ _REGISTERED: tuple = (
     ("joint_penalties", Penalty, JOINT_PENALTIES),
     ("losses", Loss, LOSSES),
     ("structures", Structure, STRUCTURES),
+    ("solvers", Solver, SOLVERS),
 )
 
 

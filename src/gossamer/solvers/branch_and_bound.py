@@ -17,14 +17,12 @@ from gossamer.core.result import Certificate, Status
 from gossamer.core.solver import Outcome, Solver
 from gossamer.core.validation import finite_number
 from gossamer.penalties import AtMost
-from gossamer.solvers.cosamp import CoSaMP
-from gossamer.solvers.foba import FoBa
-from gossamer.solvers.iht import IHT
 from gossamer.solvers.refit import refit
 from gossamer.solvers.relaxation import Node, relax
+from gossamer.solvers.splicing import Splicing
 from gossamer.solvers.subset_model import SubsetModel
 
-_NODES_AN_ITERATION, _GREEDY_STEPS = 100, 100
+_NODES_AN_ITERATION, _SPLICING_STEPS = 100, 100
 # a model with fewer columns than this share of another replaces it
 _WORTH_SHRINKING = 0.8
 
@@ -184,9 +182,8 @@ class _Search:
     # -- the search --------------------------------------------------------------------------------
     def prepare(self) -> None:
         """A good subset, a box if one is needed, and the root."""
-        for solver in (FoBa(), CoSaMP(), IHT()):
-            found = solver.run(self.problem, self.start, self.tol, _GREEDY_STEPS).point
-            self._offer(np.flatnonzero(np.isin(self.model.features, np.flatnonzero(found.w[:, 0]))))
+        found = Splicing().run(self.problem, self.start, self.tol, _SPLICING_STEPS).point
+        self._offer(np.flatnonzero(np.isin(self.model.features, np.flatnonzero(found.w[:, 0]))))
         self._enclose()
         p = self.model.shape[1]
         price = max(self.model.total - self.value, 1e-12 * self.model.total) / max(self.k, 1)

@@ -1,17 +1,12 @@
 r"""What moving one coefficient from zero gains in a loss with a price, in closed form.
 
 With ``c = |g_j|`` the pull on coefficient j, ``d`` the mean square of its column and ``u`` its
-price, the largest decrease over ``t`` of ``loss(w + t e_j) + price(t)``:
+price, the largest decrease over ``t`` of ``loss(w + t e_j) + price(t)`` is
 
-=============  ==================================================  ================================
-loss           L1                                                  L0
-=============  ==================================================  ================================
-Quadratic      ``max(c - u, 0)^2 / (2 d)``                         ``c^2 / (2 d) - u``
-SquareRoot     ``sigma - sqrt(sigma^2 - e^2) sqrt(1 - v^2) - v e``  ``sigma - sqrt(sigma^2 - e^2) - u``
-with a kink    a weighted median of the breakpoints                the same, minus ``u``
-=============  ==================================================  ================================
-
-with ``e = sigma c / sqrt(d)`` and ``v = u / sqrt(d)``.
+- Quadratic: ``max(c - u, 0)^2 / (2 d)`` with L1, ``c^2 / (2 d) - u`` with L0;
+- SquareRoot, with ``e = c / sqrt(d)`` and ``v = u / sqrt(d)``:
+  ``sigma (1 - sqrt(1 - e^2) sqrt(1 - v^2) - v e)`` for ``v < e`` with L1,
+  ``sigma (1 - sqrt(1 - e^2)) - u`` with L0.
 
 Reference: Mohammad-Taheri and Brugiapaglia (2025), The greedy side of the LASSO, theorems 1 to 3.
 """
