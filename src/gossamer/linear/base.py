@@ -26,6 +26,7 @@ from gossamer.core.penalty import Penalty
 from gossamer.core.problem import Problem
 from gossamer.core.result import Result
 from gossamer.core.validation import normalised_weights, offsets
+from gossamer.linear.distributed.cluster import is_dask, predicted
 from gossamer.linear.moments import Moments, is_tall, moments_by_part
 from gossamer.linear.path import Path, decreasing, solve_path, strength_grid
 
@@ -96,6 +97,11 @@ class SparseLinearModel(BaseEstimator):
         self, X: Any, y: Any, sample_weight: Any, offset: Any, strength: float, n_strengths: int = 1
     ) -> Problem:
         """The problem of the rows, stated with their moments where that is faster."""
+        if is_dask(X):
+            from gossamer.linear.distributed.estimating import parts_of_dask, problem_of_parts
+
+            parts = parts_of_dask(self, X, y, sample_weight, offset)
+            return problem_of_parts(self, parts, strength)
         rows = self._rows(X, y, sample_weight, offset)
         if self._prefers_moments(rows, n_strengths):
             return self._problem_of_moments(rows.moments(), strength)
@@ -192,8 +198,11 @@ class SparseLinearModel(BaseEstimator):
     def predict(self, X: Any, offset: Any = None) -> np.ndarray:
         """Predicted targets (n,), or (n, K) where y had K columns; labels for classifiers.
 
-        ``offset`` is added to the linear prediction, as in ``fit``.
+        ``offset`` is added to the linear prediction, as in ``fit``. Of a dask collection they are
+        a dask collection, not computed yet.
         """
+        if is_dask(X) and offset is None:
+            return predicted(self.predict, X)
         z = self._linear_prediction(X, offset)
         loss = self._loss(self._n_classes())
         if loss.classifies:

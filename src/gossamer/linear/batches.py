@@ -16,7 +16,7 @@ from gossamer.linear.words import listing
 
 @dataclass(frozen=True)
 class ParquetBatches:
-    """Batches (X, y), or (X, y, sample_weight), of a Parquet file; every iteration reads anew.
+    """Batches (X, y), or (X, y, sample_weight), of Parquet files; every iteration reads anew.
 
     Attributes
     ----------
@@ -26,6 +26,7 @@ class ParquetBatches:
     """
 
     path: Path
+    files: tuple[Path, ...]
     targets: tuple[str, ...]
     is_column: bool  # several targets make y two-dimensional, and so does a list of one
     feature_names: tuple[str, ...]
@@ -36,15 +37,19 @@ class ParquetBatches:
     def __iter__(self) -> Iterator[tuple[np.ndarray, ...]]:
         names = [*self.feature_names, *self.targets, *([self.weight] if self.weight else [])]
         p, k = len(self.feature_names), len(self.targets)
-        # a file that is buffered ahead would be in memory as a whole at its end
-        with _arrow().parquet.ParquetFile(self.path, pre_buffer=False) as file:
-            for batch in file.iter_batches(self.batch_rows, columns=names):
-                columns = np.empty((batch.num_rows, len(names)), order="F")
-                for j, name in enumerate(names):
-                    columns[:, j] = self._numbers(batch.column(name), name)
-                y = columns[:, p : p + k]
-                rows = (columns[:, :p], y if self.is_column else y[:, 0])
-                yield (*rows, columns[:, -1]) if self.weight else rows
+        for batch in self._stored(names):
+            columns = np.empty((batch.num_rows, len(names)), order="F")
+            for j, name in enumerate(names):
+                columns[:, j] = self._numbers(batch.column(name), name)
+            y = columns[:, p : p + k]
+            rows = (columns[:, :p], y if self.is_column else y[:, 0])
+            yield (*rows, columns[:, -1]) if self.weight else rows
+
+    def _stored(self, names: list[str]) -> Iterator[Any]:
+        for path in self.files:
+            # a file that is buffered ahead would be in memory as a whole at its end
+            with _arrow().parquet.ParquetFile(path, pre_buffer=False) as file:
+                yield from file.iter_batches(self.batch_rows, columns=names)
 
     def _numbers(self, column: Any, name: str) -> np.ndarray:
         if column.null_count:
@@ -63,13 +68,14 @@ def parquet_batches(
     weight: str | None = None,
     batch_rows: int = 65536,
 ) -> ParquetBatches:
-    """Batches of rows of a Parquet file, for ``fit_batches``, ``partial_fit`` or `Moments`.
+    """Batches of rows of Parquet, for ``fit_batches``, ``partial_fit`` or `Moments`.
 
     One batch is in memory at a time, and one row group of the file as it is stored.
 
     Parameters
     ----------
     path : str or Path
+        A file, or a folder of files of the same columns, read in the order of their names.
     target : str, or sequence of str for several targets
     features : sequence of str, default None
         The columns of X; by default all others, which must then be numeric.
@@ -98,27 +104,45 @@ def parquet_batches(
     """
     pa = _arrow()
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: not found from {Path.cwd()}. Give a Parquet file.")
+    files = tuple(sorted(path.glob("*.parquet"))) if path.is_dir() else (path,)
+    if not files or not files[0].is_file():
+        raise FileNotFoundError(
+            f"{path}: not found from {Path.cwd()}. Give a Parquet file, or a folder of .parquet "
+            "files."
+        )
     if not isinstance(batch_rows, int) or batch_rows < 1:
         raise ValueError(f"batch_rows must be a whole number >= 1, got {batch_rows!r}.")
-    try:
-        with pa.parquet.ParquetFile(path) as file:
-            schema, n_rows = file.schema_arrow, file.metadata.num_rows
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(
-            f"{path} is not a Parquet file, or is damaged ({error}). Write it again."
-        ) from error
+    stored = [_schema(pa, file) for file in files]
+    schema, n_rows = stored[0][0], sum(rows for _, rows in stored)
     targets = (target,) if isinstance(target, str) else tuple(target)
     roles = [*targets, *([weight] if weight is not None else [])]
     if features is None:
         features = [name for name in schema.names if name not in roles]
     if not features or not targets:
         raise ValueError(f"{path}: at least one feature and one target are needed.")
-    _check_columns(path, schema, [*features, *roles])
+    for file, (schema, _) in zip(files, stored, strict=True):
+        _check_columns(file, schema, [*features, *roles])
     return ParquetBatches(
-        path, targets, not isinstance(target, str), tuple(features), weight, batch_rows, n_rows
+        path,
+        files,
+        targets,
+        not isinstance(target, str),
+        tuple(features),
+        weight,
+        batch_rows,
+        n_rows,
     )
+
+
+def _schema(pa: Any, path: Path) -> tuple[Any, int]:
+    """The columns of a file and its number of rows."""
+    try:
+        with pa.parquet.ParquetFile(path) as file:
+            return file.schema_arrow, file.metadata.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(
+            f"{path} is not a Parquet file, or is damaged ({error}). Write it again."
+        ) from error
 
 
 def _arrow() -> Any:
@@ -154,13 +178,7 @@ def gather(model: SparseLinearModel, batches: Iterable[Any], n_parts: int = 1) -
     """The moments of batches that the model checks, row i in part i modulo ``n_parts``."""
     parts = [Moments() for _ in range(n_parts)]
     seen = 0
-    for number, batch in enumerate(batches):
-        if not isinstance(batch, tuple) or len(batch) not in (2, 3):
-            raise ValueError(
-                "each batch must be a tuple (X, y) or (X, y, sample_weight), got "
-                f"{type(batch).__name__} in batch {number}."
-            )
-        X, y, sample_weight = (*batch, None)[:3]
+    for number, (X, y, sample_weight) in enumerate(unpacked(batches)):
         # a batch of no weight is allowed, and the weights are checked with the rest
         rows = replace(model._rows(X, y, None, None, reset=seen == 0), sample_weight=sample_weight)
         part_of = (seen + np.arange(len(rows.y))) % n_parts
@@ -174,3 +192,15 @@ def gather(model: SparseLinearModel, batches: Iterable[Any], n_parts: int = 1) -
     if isinstance(batches, ParquetBatches):
         model.feature_names_in_ = np.array(batches.feature_names, dtype=object)
     return parts
+
+
+def unpacked(batches: Iterable[Any]) -> Iterator[tuple[Any, Any, Any]]:
+    """(X, y, sample_weight or ``None``) of each batch."""
+    for number, batch in enumerate(batches):
+        if not isinstance(batch, tuple) or len(batch) not in (2, 3):
+            raise ValueError(
+                "each batch must be a tuple (X, y) or (X, y, sample_weight), got "
+                f"{type(batch).__name__} in batch {number}."
+            )
+        X, y, sample_weight = (*batch, None)[:3]
+        yield X, y, sample_weight

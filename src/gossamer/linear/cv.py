@@ -14,13 +14,22 @@ import numpy as np
 from joblib import Parallel, delayed
 from scipy.special import gammaln
 from sklearn.model_selection import check_cv
-from sklearn.utils.metaestimators import available_if
 
 from gossamer.core.errors import ConvergenceWarning
 from gossamer.core.problem import Problem
 from gossamer.core.result import Result, Status
 from gossamer.linear.base import Rows, SparseLinearModel
 from gossamer.linear.batches import gather
+from gossamer.linear.distributed.cluster import is_dask
+from gossamer.linear.distributed.estimating import (
+    FoldOfParts,
+    moments_by_fold,
+    parts_of_batches,
+    parts_of_dask,
+    problem_of_parts,
+)
+from gossamer.linear.distributed.partitions import InFold, Partitions
+from gossamer.linear.distributed.problem import SummedProblem
 from gossamer.linear.folds import (
     Fold,
     FoldOfMoments,
@@ -115,6 +124,10 @@ class Selecting(SparseLinearModel):
             strength, and a warning says so.
         """
         self._check_selection()
+        if is_dask(X):
+            return self._choose_by_parts(
+                parts_of_dask(self, X, y, sample_weight, offset), on_step or _nothing
+            )
         rows = self._rows(X, y, sample_weight, offset)
         splits = [] if self.selection in _CRITERIA else self._splits(rows, y, fold_groups)
         if self._prefers_moments(rows, self._n_steps() * (1 + len(splits))):
@@ -124,36 +137,63 @@ class Selecting(SparseLinearModel):
         n_samples = int((problem.sample_weight > 0).sum())
         return self._choose(problem, n_samples, folds, on_step or _nothing)
 
-    @available_if(SparseLinearModel._has_moments)
     def fit_batches(
         self, batches: Iterable[Any], *, on_step: Callable[[], object] | None = None
     ) -> Self:
         """Fit a path and choose a strength, from batches of which one is in memory at a time.
 
-        For the quadratic loss. Folds are made of every ``cv``-th row, ``cv`` being a number.
+        Folds are made of every ``cv``-th row, ``cv`` being a number. For the quadratic loss the
+        batches are read once; for others some dozens of times a strength, folds counted each.
 
         Parameters
         ----------
         batches : iterable of (X, y) or (X, y, sample_weight)
-            For example :func:`~gossamer.linear.parquet_batches`; read once. With ``verbose``, a
-            line is printed about each.
+            For example :func:`~gossamer.linear.parquet_batches`. With ``verbose``, a line is
+            printed about each.
         on_step : function, default None
             As in ``fit``.
         """
         self._check_selection()
-        by_folds = self.selection not in _CRITERIA
-        if by_folds and not (isinstance(self.cv, Integral) and int(self.cv) >= 2):
+        if self._has_moments():
+            return self._choose_by_dealt(
+                gather(self, batches, self._n_dealt()), on_step or _nothing
+            )
+        return self._choose_by_parts(parts_of_batches(self, batches), on_step or _nothing)
+
+    def _n_dealt(self) -> int:
+        """Folds to which rows are dealt out in turn; one where there are none."""
+        if self.selection in _CRITERIA:
+            return 1
+        if not (isinstance(self.cv, Integral) and int(self.cv) >= 2):
             raise ValueError(
-                f"cv must be a whole number >= 2 for batches, got {self.cv!r}: their rows are "
+                f"cv must be a whole number >= 2 for rows in parts, got {self.cv!r}: they are "
                 "dealt out to the folds in turn."
             )
-        parts = gather(self, batches, self.cv if by_folds else 1)
+        return int(self.cv)
+
+    def _choose_by_dealt(self, parts: list[Moments], advance: Callable[[], object]) -> Self:
+        """By the moments of the rows of each fold."""
+        by_folds = self.selection not in _CRITERIA
         if by_folds and not all(part.weight for part in parts):
             raise ValueError(f"cv={self.cv} folds need a row of positive weight each.")
         pairs = [
             (merged(parts[:i] + parts[i + 1 :]), part) for i, part in enumerate(parts) if by_folds
         ]
-        return self._choose_by_moments(merged(parts), pairs, on_step or _nothing)
+        return self._choose_by_moments(merged(parts), pairs, advance)
+
+    def _choose_by_parts(self, parts: Partitions, advance: Callable[[], object]) -> Self:
+        """By rows that stay where they are."""
+        n_folds = self._n_dealt()
+        if self._has_moments():
+            return self._choose_by_dealt(moments_by_fold(parts, n_folds), advance)
+        problem = problem_of_parts(self, parts, 1.0)
+        assert isinstance(problem, SummedProblem)
+        folds = [
+            FoldOfParts(problem, InFold(fold, n_folds, held_out=False))
+            for fold in range(n_folds)
+            if self.selection not in _CRITERIA
+        ]
+        return self._choose(problem, problem.spread.count, folds, advance)
 
     def _check_selection(self) -> None:
         if self.selection not in self._selections:

@@ -74,11 +74,11 @@ class FixedStrength(SparseLinearModel):
         # the optimum of a non-convex penalty would depend on where it starts
         return self._solve(problem, warm=problem.penalty.convex)
 
-    @available_if(SparseLinearModel._has_moments)
     def fit_batches(self, batches: Iterable[Any]) -> Self:
         """Find the optimum for the rows of all batches, one of which is in memory at a time.
 
-        For the quadratic loss. Equal to ``fit`` on all rows; ``partial_fit`` may add more.
+        Equal to ``fit`` on all rows. For the quadratic loss they are read once, and
+        ``partial_fit`` may add more; other losses read them some dozens of times.
 
         Parameters
         ----------
@@ -87,6 +87,11 @@ class FixedStrength(SparseLinearModel):
             printed about each.
         """
         strength = self._strength()
+        if not self._has_moments():
+            from gossamer.linear.distributed.estimating import parts_of_batches, problem_of_parts
+
+            parts = parts_of_batches(self, batches)
+            return self._solve(problem_of_parts(self, parts, strength), self.warm_start)
         (moments,) = gather(self, batches)
         self._solve(self._problem_of_moments(moments, strength), self.warm_start)
         self.moments_ = moments

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -19,6 +19,13 @@ TrainingAndHeldOut: TypeAlias = tuple[Moments, Moments]
 # joint parts of all folds up to which one pass over the rows serves all of them
 _MAX_PARTS = 100
 _TRAINING, _HELD_OUT = 1, 2
+
+
+class Judge(Protocol):
+    """Held-out samples, wherever they are."""
+
+    def mean_loss(self, coef: np.ndarray, intercept: Any) -> float:
+        """Weighted mean loss at coefficients (p, K)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +78,7 @@ class Fold(ABC):
     weight: float  # sum of the weights held out
 
     @abstractmethod
-    def split(self) -> tuple[Problem, HeldOut]:
+    def split(self) -> tuple[Problem, Judge]:
         """The problem to be trained, and the judge."""
 
 

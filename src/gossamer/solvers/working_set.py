@@ -56,7 +56,7 @@ class WorkingSetSolver(Solver):
 
     def _approach(self, problem: Problem, start: Point, tol: float, max_iter: int) -> Outcome:
         begun, spent = time.perf_counter(), 0
-        for strength, loose in _milestones(problem, start, tol):
+        for strength, loose in self.milestones(problem, start, tol):
             step = problem.with_penalty(problem.penalty.with_strength(strength))
             outcome = self._iterate(step, start, loose, max_iter - spent, begun)
             start, spent = outcome.point, min(spent + outcome.n_iter, max_iter)
@@ -97,6 +97,10 @@ class WorkingSetSolver(Solver):
             status = Status.CONVERGED
         best.point.workspace = search.columns
         return Outcome(best.point, best.certificate, status, n_iter, history)
+
+    def milestones(self, problem: Problem, start: Point, tol: float) -> list[tuple[float, float]]:
+        """Larger strengths to pass on the way, each with a tolerance."""
+        return _milestones(problem, start, tol)
 
     def search(self, problem: Problem, form: UnitForm, start: Point, tol: float) -> Search:
         """What improves a point, with the columns that were left at the start."""
