@@ -35,7 +35,8 @@ def test_gap_bounds_the_suboptimality(case, rng):
         assert certificate.objective == pytest.approx(problem.objective(coef, intercept), rel=1e-12)
         if size >= 0.1:
             assert not certificate.holds
-        if size == 0.0:
+        if size == 0.0 and problem.loss.is_smooth:
+            # on kinks the coefficients alone do not tell which slopes prove them
             assert certificate.value <= 2e-11
 
 

@@ -12,7 +12,7 @@ from gossamer.losses import Huber, Logistic, Multinomial, Poisson, Quadratic
 from gossamer.penalties import L1, MCP, ElasticNet
 from gossamer.structures import Groups
 from gossamer.testing import instances
-from gossamer.testing.instances import survival_times
+from gossamer.testing.instances import plain_target
 
 N, P = 30, 6
 
@@ -120,7 +120,7 @@ def test_one_row():
 @pytest.mark.parametrize("store", [np.asarray, sparse.csc_array], ids=["dense", "csc"])
 @pytest.mark.parametrize("standardise", [False, True])
 def test_constant_zero_and_repeated_columns(loss, store, standardise, X, y):
-    y = survival_times(y) if loss.comparative else (y > 0).astype(float)
+    y = plain_target(loss, y)
     X[:, 1], X[:, 2], X[:, 3] = 0.0, 5.0, X[:, 0]
     for penalty in (L1(0.02), ElasticNet(0.02), L1(0.02, on=Groups([0, 0, 1, 1, 2, 2])), MCP(0.1)):
         problem = Problem(store(X), y, loss, penalty, standardise=standardise)
@@ -171,8 +171,7 @@ def test_one_count_only(X):
 
 @pytest.mark.parametrize("loss", instances(LOSSES), ids=repr)
 def test_huge_and_zero_penalties(loss, X, y):
-    noisy = y + 2 * np.sin(np.arange(N))
-    y = survival_times(noisy) if loss.comparative else (noisy > 0).astype(float)
+    y = plain_target(loss, y + 2 * np.sin(np.arange(N)))
     none = Problem(X, y, loss, L1(1e12)).solve()
     assert none.certificate.holds
     assert not none.coef.any()

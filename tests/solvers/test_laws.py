@@ -15,7 +15,7 @@ from gossamer.penalties import L1, MCP, ElasticNet
 from gossamer.solvers import ProximalGradient
 from gossamer.structures import Groups, Rows
 from gossamer.testing import apply, instances, laws_of
-from gossamer.testing.instances import survival_times
+from gossamer.testing.instances import plain_target
 from gossamer.testing.problems import Explicit, budget_cases, cases
 from gossamer.testing.solver_laws import solves
 
@@ -74,6 +74,7 @@ _CONVEX_ELEMENTS = [
     case
     for case in cases(90)
     if type(case.problem.penalty) in (L1, ElasticNet)
+    and case.problem.loss.is_smooth
     and case.problem.penalty.on.units(case.problem.shape).are_single
 ]
 
@@ -116,16 +117,17 @@ def test_dense_and_sparse_agree(loss, rng):
 
     X = rng.standard_normal((60, 8)) * np.linspace(0.2, 3, 8) + 1.0
     X[rng.random(X.shape) < 0.5] = 0.0
-    signal = X[:, 0] + rng.standard_normal(60)
-    y = survival_times(signal) if loss.comparative else (signal > 0.5).astype(float)
+    y = plain_target(loss, X[:, 0] + rng.standard_normal(60) - 0.5)
+    tol = 1e-12 if loss.is_smooth else 1e-10
     for standardise in (False, True):
         dense, compressed = (
-            Problem(store, y, loss, L1(0.02), standardise=standardise).solve(tol=1e-12)
+            Problem(store, y, loss, L1(0.02), standardise=standardise).solve(tol=tol)
             for store in (X, sparse.csc_array(X))
         )
         found, expected = compressed.certificate.objective, dense.certificate.objective
-        np.testing.assert_allclose(found, expected, rtol=1e-11)
-        if not loss.coupled:  # two classes share what they please of a coefficient
+        np.testing.assert_allclose(found, expected, rtol=10 * tol)
+        # two classes share what they please of a coefficient, and straight lines have flat valleys
+        if loss.is_smooth and not loss.coupled:
             np.testing.assert_allclose(compressed.coef, dense.coef, atol=1e-6)
             np.testing.assert_allclose(compressed.intercept, dense.intercept, atol=1e-6)
 

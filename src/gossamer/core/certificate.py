@@ -51,9 +51,10 @@ def certify(
         kind = "global"
     else:
         gap = np.nan
-        value = _relative_violation(problem, violation)
+        value = max(_relative_violation(problem, violation), _relative_slack(problem, point))
         kind = "critical"
-        if value <= tol and not problem.design.is_operator and form is not None:
+        curved = problem.loss.is_smooth  # moves need a quadratic bound
+        if value <= tol and curved and not problem.design.is_operator and form is not None:
             moves = _single_unit_moves(problem, point, form)
             still = _relative_violation(problem, float(moves.max(initial=0.0))) <= max(tol, 1e-12)
             kind = "coordinate-wise" if still else "critical"
@@ -86,6 +87,11 @@ def _relative_violation(problem: Problem, violation: float) -> float:
     return violation / steepest if steepest > 0 else violation
 
 
+def _relative_slack(problem: Problem, point: Point) -> float:
+    null = problem.null_objective
+    return point.slack / null if null > 0 else point.slack
+
+
 def _single_unit_moves(problem: Problem, point: Point, form: UnitForm) -> np.ndarray:
     """(n_units,) how far, in units of the gradient, each unit is from its own optimum.
 
@@ -105,13 +111,20 @@ def _single_unit_moves(problem: Problem, point: Point, form: UnitForm) -> np.nda
 def optimal_intercept(
     loss: Loss, z: np.ndarray, y: np.ndarray, s: np.ndarray, b: np.ndarray
 ) -> np.ndarray:
-    """argmin_b of the weighted mean loss at ``z + b`` by damped Newton.
+    """argmin_b of the weighted mean loss at ``z + b``, where the loss does not know it by damped
+    Newton.
 
     For the quadratic loss one step is exact. Curvature that vanishes (Huber far out, saturated
     classes) is floored, and a step is halved until the loss falls.
     """
     used = s > 0
     z, y, s = z[used], y[used], s[used]
+    known = loss.best_shift(z, y, s)
+    if known is not None:
+        return known
+    if len(b) > 1 and not (loss.coupled or loss.joint or loss.is_quadratic):
+        columns = [optimal_intercept(loss, z[:, [k]], y[:, [k]], s, b[[k]]) for k in range(len(b))]
+        return np.concatenate(columns)
     loss = loss.bind(y, s)
     current = float(s @ loss.value(z + b, y))
     for _ in range(100):

@@ -27,8 +27,14 @@ class Loss(ABC):
 
     #: second derivative at most this number, ``None`` when unbounded
     smoothness: ClassVar[float | None]
+    #: a gradient everywhere; else :meth:`lines` tell of the kinks
+    is_smooth: ClassVar[bool] = True
     #: the target is a label: estimators of this loss are classifiers
     classifies: ClassVar[bool] = False
+    #: the mean of a loss that classifies is a probability
+    is_likelihood: ClassVar[bool] = True
+    #: a target of several columns is taken, whose losses add up
+    takes_columns: ClassVar[bool] = False
     #: curvature does not depend on ``z``
     is_quadratic: ClassVar[bool] = False
 
@@ -79,6 +85,14 @@ class Loss(ABC):
     def mean(self, z: np.ndarray) -> np.ndarray:
         """(n, K) expected target for the prediction ``z`` (the inverse link)."""
 
+    def lines(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """(n, K) kinks, and the slopes left and right of them, of a loss of two straight lines."""
+        return None
+
+    def best_shift(self, z: np.ndarray, y: np.ndarray, s: np.ndarray) -> np.ndarray | None:
+        """(K,) argmin_b of the mean loss at ``z + b`` under weights ``s``; ``None``: by Newton."""
+        return None
+
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.parameters == other.parameters
 
@@ -114,6 +128,30 @@ def numeric_target(y: Any, loss: str) -> np.ndarray:
     if not np.isfinite(y).all():
         raise ValueError("y contains NaN or inf: drop or repair those samples.")
     return y
+
+
+def nonnegative_target(y: Any, loss: str) -> np.ndarray:
+    """Counts or amounts with a log link: at least zero, and not zero everywhere."""
+    y = numeric_target(y, loss)
+    if (y < 0).any():
+        raise ValueError(f"y must be >= 0 for the {loss} loss, got {y.min()}.")
+    if not y.any(axis=0).all():
+        raise ValueError(
+            "y is zero everywhere: the optimal rate is zero, which no finite coefficients give."
+        )
+    return y
+
+
+def binary_target(y: Any, loss: str) -> np.ndarray:
+    """Labels {0, 1}, {-1, 1} or booleans, as (n, 1) zeros and ones."""
+    y = single_target(y, loss)
+    found = np.unique(y)
+    if not (np.isin(found, (0, 1)).all() or np.isin(found, (-1, 1)).all()):
+        raise ValueError(
+            f"y must be in {{0, 1}} or {{-1, 1}} for the {loss} loss, got {found[:5]}. "
+            "For other labels use SparseLogistic, for several classes Multinomial()."
+        )
+    return (y > 0).astype(float)
 
 
 def single_target(y: Any, loss: str) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gossamer.core.dual import Dual, conjugate_sum, feasible_for_free
+from gossamer.core.kinks import feasible_on_kinks, nearest_subgradient
 
 if TYPE_CHECKING:
     from gossamer.core.problem import Problem
@@ -19,13 +20,16 @@ class Point:
     Everything here follows from the data and the loss alone: a path hands its last point on to
     the next strength, which then needs no pass over X to see where it stands.
 
+    subgradient : (n, K) the one of each sample's loss to be judged by, where the loss has kinks.
     workspace : what the solver that ended here can use again when it goes on from here.
     """
 
     def __init__(
-        self, problem: Problem, w: np.ndarray, b: np.ndarray, gradient: np.ndarray | None = None
-    ) -> None:
+        self, problem: Problem, w: np.ndarray, b: np.ndarray, gradient: np.ndarray | None = None,
+        subgradient: np.ndarray | None = None,
+    ) -> None:  # fmt: skip
         self.problem, self.w, self.b = problem, w, b
+        self.subgradient = subgradient
         self.workspace: object = None
         if gradient is not None:
             self.__dict__["gradient"] = gradient
@@ -43,7 +47,12 @@ class Point:
     @cached_property
     def residual(self) -> np.ndarray:
         """(n, K) gradient of each sample's loss in its prediction, zero without a weight."""
-        gradient = self.problem.loss.gradient(self.z, self.problem.y)
+        if self.subgradient is not None:
+            gradient = self.subgradient
+        elif self.problem.loss.is_smooth:
+            gradient = self.problem.loss.gradient(self.z, self.problem.y)
+        else:
+            gradient = nearest_subgradient(self.problem, self.w, self.z)
         # the prediction of a sample that is not there may overflow
         return np.where(self.problem.sample_weight[:, None] > 0, gradient, 0.0)
 
@@ -88,8 +97,11 @@ class Point:
     def dual(self, free: np.ndarray) -> Dual:
         """The dual point that the residuals give; ``free`` (p, K) are unpenalised coefficients."""
         problem, u, gradient = self.problem, self.residual - self.pull, self.dual_gradient
-        if free.any():
+        if not problem.loss.is_smooth:
+            u = feasible_on_kinks(problem, self.residual, free)
+        elif free.any():
             u = feasible_for_free(problem, u, free)
+        if free.any() or not problem.loss.is_smooth:
             gradient = np.where(free, 0.0, self._pass(u))
         return Dual(gradient, lambda scale: conjugate_sum(problem, u, scale))
 
@@ -104,6 +116,17 @@ class Point:
         gradient = self._pass(u)
         gradient -= flat @ (flat.T @ gradient)
         return Dual(gradient, lambda scale: conjugate_sum(problem, u, scale))
+
+    @cached_property
+    def slack(self) -> float:
+        """What the residual lacks of a subgradient in the mean loss (Fenchel and Young): zero if
+        it is one."""
+        if self.problem.loss.is_smooth:
+            return 0.0
+        conjugate = self.problem.loss.conjugate(self.residual, self.problem.y)
+        product = (self.residual * self.z).sum(axis=1)
+        s = self.problem.sample_weight
+        return max(self.loss + float(s @ np.where(s > 0, conjugate - product, 0.0)), 0.0)
 
     def _pass(self, residual: np.ndarray) -> np.ndarray:
         return self.problem.design.rmatvec(residual * self.problem.sample_weight[:, None])

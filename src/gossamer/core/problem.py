@@ -167,9 +167,8 @@ class Problem:
     def null_gradient(self) -> np.ndarray:
         """(p, K) gradient of the loss at the null model, in working coordinates."""
         with np.errstate(invalid="ignore", over="ignore"):  # of an X that is refused below
-            z = self.linear(np.zeros(self.shape), self.null_intercept)
-            u = self.loss.gradient(z, self.y) * self.sample_weight[:, None]
-            gradient = self.design.rmatvec(u)
+            null = Point(self, np.zeros(self.shape), self.null_intercept)
+            gradient = self.design.rmatvec(null.residual * self.sample_weight[:, None])
         if not np.isfinite(gradient).all():
             validation.check_finite(self.X)
         return gradient
@@ -229,6 +228,19 @@ class Problem:
             "null_gradient": self.null_gradient[features],
         }
         other.__dict__.update(known)
+        return other
+
+    def with_loss(self, loss: Loss, offset: np.ndarray | None) -> Problem:
+        """The same data under another loss of the same encoded target, and another offset (n, K).
+
+        The working design is shared.
+        """
+        self.design  # noqa: B018  (made once, for all copies)
+        other = copy.copy(self)
+        for name in ("null_intercept", "null_gradient", "null_objective"):
+            other.__dict__.pop(name, None)
+        object.__setattr__(other, "loss", loss)
+        object.__setattr__(other, "offset", offset)
         return other
 
     def with_weights(self, sample_weight: np.ndarray) -> Problem:

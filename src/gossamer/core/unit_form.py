@@ -101,6 +101,18 @@ def distance_of_form(
     return distances
 
 
+def gradient_of_form(form: UnitForm, w: np.ndarray) -> np.ndarray:
+    """Gradient of the penalty in the coordinates that are not zero, of the shape of ``w``."""
+    flat = np.ravel(w)
+    sizes = form.units.norms(flat)
+    slopes = form.weights * form.dist(np.maximum(sizes, TINY), 0.0, form.par)
+    ratios = np.divide(slopes, sizes, out=np.zeros_like(slopes), where=sizes > 0)
+    gradient = form.units.spread(ratios) * flat
+    if form.inner is not None:
+        gradient = gradient + form.inner * np.sign(flat)
+    return gradient.reshape(w.shape)
+
+
 def _distances_of(
     form: UnitForm, chosen: np.ndarray, w: np.ndarray, grad: np.ndarray
 ) -> np.ndarray:

@@ -4,8 +4,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from gossamer.core.loss import ROUNDING, Loss, single_target
+from gossamer.core.loss import ROUNDING, Loss, numeric_target
 from gossamer.core.registry import LOSSES
+from gossamer.losses.kinked import best_shift_of_envelope
 
 
 @LOSSES.register
@@ -30,6 +31,7 @@ class Huber(Loss):
     """
 
     smoothness: ClassVar[float | None] = 1.0
+    takes_columns: ClassVar[bool] = True
 
     def __init__(self, delta: float = 1.35) -> None:
         if not (np.isfinite(delta) and delta > 0):
@@ -37,12 +39,12 @@ class Huber(Loss):
         self.delta = float(delta)
 
     def encode(self, y: Any) -> np.ndarray:
-        return single_target(y, "Huber")
+        return numeric_target(y, "Huber")
 
     def value(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
-        r = np.abs(z - y).sum(axis=1)
+        r = np.abs(z - y)
         inside = np.minimum(r, self.delta)
-        return inside * (r - 0.5 * inside)
+        return (inside * (r - 0.5 * inside)).sum(axis=1)
 
     def gradient(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
         return np.clip(z - y, -self.delta, self.delta)
@@ -53,6 +55,10 @@ class Huber(Loss):
     def conjugate(self, theta: np.ndarray, y: np.ndarray) -> np.ndarray:
         inside = np.abs(theta) <= self.delta * (1 + ROUNDING)
         return np.where(inside, theta * (0.5 * theta + y), np.inf).sum(axis=1)
+
+    def best_shift(self, z: np.ndarray, y: np.ndarray, s: np.ndarray) -> np.ndarray:
+        steepest = np.full_like(y, self.delta)
+        return best_shift_of_envelope(z, y, -steepest, steepest, 1.0, s)
 
     def mean(self, z: np.ndarray) -> np.ndarray:
         return z

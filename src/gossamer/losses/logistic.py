@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import expit, xlog1py, xlogy
 
-from gossamer.core.loss import ROUNDING, Loss, single_target
+from gossamer.core.loss import ROUNDING, Loss, binary_target
 from gossamer.core.registry import LOSSES
 
 
@@ -24,14 +24,7 @@ class Logistic(Loss):
     classifies: ClassVar[bool] = True
 
     def encode(self, y: Any) -> np.ndarray:
-        y = single_target(y, "logistic")
-        found = np.unique(y)
-        if not (np.isin(found, (0, 1)).all() or np.isin(found, (-1, 1)).all()):
-            raise ValueError(
-                f"y must be in {{0, 1}} or {{-1, 1}} for the logistic loss, got {found[:5]}. "
-                "For other labels use SparseLogistic, for several classes Multinomial()."
-            )
-        return (y > 0).astype(float)
+        return binary_target(y, "logistic")
 
     def value(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
         return (np.logaddexp(0.0, z) - y * z).sum(axis=1)

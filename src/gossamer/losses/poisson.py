@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import xlogy
 
-from gossamer.core.loss import ROUNDING, Loss, single_target
+from gossamer.core.loss import ROUNDING, Loss, nonnegative_target
 from gossamer.core.registry import LOSSES
 
 
@@ -22,16 +22,10 @@ class Poisson(Loss):
     """
 
     smoothness: ClassVar[float | None] = None
+    takes_columns: ClassVar[bool] = True
 
     def encode(self, y: Any) -> np.ndarray:
-        y = single_target(y, "Poisson")
-        if (y < 0).any():
-            raise ValueError(f"y must be >= 0 for the Poisson loss, got {y.min()}.")
-        if not y.any():
-            raise ValueError(
-                "y is zero everywhere: the optimal rate is zero, which no finite coefficients give."
-            )
-        return y
+        return nonnegative_target(y, "Poisson")
 
     def value(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):

@@ -19,6 +19,7 @@ class Quadratic(Loss):
 
     smoothness: ClassVar[float | None] = 1.0
     is_quadratic: ClassVar[bool] = True
+    takes_columns: ClassVar[bool] = True
 
     def encode(self, y: Any) -> np.ndarray:
         return numeric_target(y, "quadratic")

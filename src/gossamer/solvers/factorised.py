@@ -59,6 +59,8 @@ class Factorised(Solver):
         smooth = penalty.factorise(problem.shape)
         if smooth is None:
             return f"{penalty!r} has no smooth form"
+        if not problem.loss.is_smooth:
+            return f"{problem.loss!r} has kinks"
         if penalty.strength == 0 or penalty.free(problem.shape).any():
             return "coefficients without a penalty have no gate"
         base = smooth.base if isinstance(smooth, Ridged) else smooth

@@ -167,8 +167,13 @@ def residual_model(
         return (product * scale[:, None])[feature, output]
 
     def gram_of(at: np.ndarray) -> np.ndarray:
-        block = columns.gram_of(feature[at], h[:, 0])
-        return block * (output[at][:, None] == output[at]) if u.shape[1] > 1 else block
+        if u.shape[1] == 1:
+            return columns.gram_of(feature[at], h[:, 0])
+        gram = np.zeros((len(at), len(at)))
+        for k in np.unique(output[at]):
+            own = np.flatnonzero(output[at] == k)
+            gram[np.ix_(own, own)] = columns.gram_of(feature[at][own], h[:, k])
+        return gram
 
     store: tuple
     if columns.is_sparse:
@@ -231,7 +236,7 @@ def _block_curvature(
     curvature = np.empty(working.units.count)
     for u, (start, stop) in enumerate(zip(working.starts[:-1], working.starts[1:], strict=True)):
         slots = np.unique(working.feature[start:stop])
-        block = columns.gram_of(slots, h[:, working.output[start]])
+        block = columns.gram_of(slots, h[:, np.unique(working.output[start:stop])].max(axis=1))
         curvature[u] = np.linalg.eigvalsh(block)[-1]
     return np.maximum(curvature, 0.0)
 

@@ -32,6 +32,8 @@ class ProximalGradient(Solver):
     preference = 9
 
     def refuses(self, problem: Problem) -> str | None:
+        if not problem.loss.is_smooth:
+            return f"{problem.loss!r} has kinks"
         return None
 
     def run(self, problem: Problem, start: Point, tol: float, max_iter: int) -> Outcome:

@@ -44,6 +44,8 @@ class WorkingSetSolver(Solver):
     newton: ClassVar[bool]
 
     def refuses(self, problem: Problem) -> str | None:
+        if not problem.loss.is_smooth:
+            return f"{problem.loss!r} has kinks"
         if problem.design.is_operator:
             return "X is a LinearOperator and has no columns to cycle over"
         if problem.penalty.unit_form(problem.shape) is None:

@@ -30,7 +30,10 @@ _VARIANTS: dict[str, list[dict[str, Any]]] = {
     "LogSum": [{"epsilon": 2.0}],
     "Lq": [{"q": 0.5}, {"q": 0.95}, {"q": 0.05}],
     "MCP": [{"gamma": 0.5}],
+    "NegativeBinomial": [{"dispersion": 0.01}, {"dispersion": 30.0}],
+    "Quantile": [{"level": 0.1}, {"level": 0.95}],
     "SCAD": [{"gamma": 2.01}],
+    "Tweedie": [{"power": 1.05}, {"power": 1.9}],
 }
 _STRENGTH = 0.7
 
@@ -141,6 +144,8 @@ def raw_targets(loss: Loss, n: int, rng: np.random.Generator) -> Iterator[np.nda
         rng.standard_normal(n),
         rng.standard_normal((n, 3)),
         rng.poisson(2.0, n).astype(float),
+        rng.gamma(2.0, 1.0, n),
+        1.0 + rng.poisson(2.0, (n, 2)),
         rng.integers(0, 2, n),
         np.arange(n) % 3,
         survival_times(np.sin(np.arange(n))),
@@ -168,3 +173,16 @@ def survival_times(risk: np.ndarray) -> np.ndarray:
     rng = generator()
     times, limits = 8 * rng.exponential(np.exp(-risk)), 8 * rng.exponential(2.0, len(risk))
     return np.column_stack([np.ceil(np.minimum(times, limits)), times <= limits]).astype(float)
+
+
+def plain_target(loss: Loss, signal: np.ndarray) -> np.ndarray:
+    """Where the signal is positive, as zeros and ones; as ones and twos, or as survival times, for
+    losses that take no others."""
+    if loss.comparative:
+        return survival_times(signal)
+    labels = (signal > 0).astype(float)
+    try:
+        loss.encode(labels)
+    except ValueError:
+        return labels + 1
+    return labels

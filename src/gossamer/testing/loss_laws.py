@@ -116,17 +116,39 @@ def conjugate_is_a_supremum(loss: Loss) -> None:
 def conjugate_has_the_right_domain(loss: Loss) -> None:
     """The conjugate is infinite exactly where the supremum is, along each axis and its opposite."""
     for z, y in _cases(loss):
+        if loss.takes_columns:
+            # the losses of columns add up, and one sum may hide an infinite part of it
+            z, y = z[:, :1], y[:, :1]
         for direction in (z, 5 * z, -5 * z):
             conjugate = loss.conjugate(direction, y)
-            # far along any ray the gain of an infinite supremum outgrows every bound
+            # far along some ray the gain of an infinite supremum still grows
             rays = [direction, *np.eye(z.shape[1]), *-np.eye(z.shape[1])]
             rays += [np.ones(z.shape[1]), -np.ones(z.shape[1])]
-            far = [np.broadcast_to(ray, z.shape) * 600.0 for ray in rays]
-            gains = [(direction * at).sum(axis=1) - loss.value(at, y) for at in far]
-            largest = np.max(gains, axis=0)
+            rays = [np.broadcast_to(ray, z.shape) for ray in rays]
+            near, far = (
+                [(direction * at * ray).sum(axis=1) - loss.value(at * ray, y) for ray in rays]
+                for at in (300.0, 600.0)
+            )
+            largest = np.max(far, axis=0)
+            grows = np.any(np.array(far) > np.array(near), axis=0)
             finite = np.isfinite(conjugate)
             hold(largest[finite] <= conjugate[finite] + 1e-9, theta=direction[finite, 0])
-            hold(largest[~finite] > 0, theta=direction[~finite, 0], y=y[~finite, 0])
+            hold(grows | finite, theta=direction[:, 0], y=y[:, 0])
+
+
+def columns_add_up(loss: Loss) -> None:
+    """A target of several columns costs what its columns cost one by one."""
+    if not loss.takes_columns:
+        return
+    for z, y in _cases(loss):
+        theta = loss.gradient(z, y)
+        columns = [slice(k, k + 1) for k in range(z.shape[1])]
+        for name, at in (("value", z), ("conjugate", theta)):
+            method = getattr(loss, name)
+            close(method(at, y), sum(method(at[:, k], y[:, k]) for k in columns), 1e-12)
+        for name in ("gradient", "curvature"):
+            method = getattr(loss, name)
+            close(method(z, y), np.hstack([method(z[:, k], y[:, k]) for k in columns]), 1e-12)
 
 
 def extremes(loss: Loss) -> None:
@@ -203,6 +225,7 @@ def copies(loss: Loss) -> None:
 
 
 LOSS_MANNERS = (
+    columns_add_up,
     extremes,
     mean_is_monotone,
     encode_refuses,

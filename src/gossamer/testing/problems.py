@@ -174,10 +174,13 @@ def _target(rng: np.random.Generator, loss: Loss, X: np.ndarray) -> np.ndarray:
     several = np.stack([signal, X[:, 2] - X[:, 6], 0.5 * X[:, 0] + 0.1], axis=1)
     # labels with enough noise that no penalty that is flat far out lets coefficients run away
     noisy = several + 1.5 * rng.standard_normal(several.shape)
+    columns = loss.is_quadratic or (loss.takes_columns and rng.random() < 0.3)
+    numbers = several if columns else signal
+    amounts = np.exp(np.clip(numbers, -2, 2))
     candidates = (
-        np.argmax(noisy, axis=1) if loss.coupled else several,
-        signal,
-        np.round(np.exp(np.clip(signal, -2, 2))),
+        np.argmax(noisy, axis=1) if loss.coupled else numbers,
+        np.round(amounts),
+        amounts,
         (noisy[:, 0] > 0).astype(float),
         survival_times(signal),
     )
@@ -245,7 +248,12 @@ class Explicit:
         return self.X.T @ u, u.sum(axis=0) * self.problem.fit_intercept
 
     def optimum(self, max_iter: int = 20_000) -> float:
-        """The objective that proximal gradient with momentum and restarts comes down to."""
+        """The objective that proximal gradient with momentum and restarts comes down to.
+
+        Infinite for a loss with kinks, where it would not come down.
+        """
+        if not self.problem.loss.is_smooth:
+            return np.inf
         shape = self.problem.shape
         w, b = np.zeros(shape), np.zeros(shape[1])
         ahead, ahead_b, momentum, step = w, b, 1.0, 1.0
