@@ -21,7 +21,7 @@ class MoreauEnvelope(Loss):
 
     References
     ----------
-    Moreau (1965), Proximite et dualite dans un espace hilbertien.
+    Moreau (1965), Proximity and duality in a Hilbert space (in French).
 
     Examples
     --------
