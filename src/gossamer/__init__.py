@@ -85,6 +85,8 @@ _HOMES = {
         "SparseAdditiveCV",
         "SplineBasis",
         "TableEncoder",
+        "TrendFilter",
+        "TrendFilterCV",
         "save",
         "load",
     ),

@@ -34,6 +34,7 @@ from gossamer.linear.splines import SplineBasis
 from gossamer.linear.square_root import SquareRootLasso
 from gossamer.linear.subsets import BestSubset, BestSubsetCV
 from gossamer.linear.survival import SparseCox, SparseCoxCV
+from gossamer.linear.trend import TrendFilter, TrendFilterCV
 
 __all__ = [
     "BestSubset",
@@ -70,6 +71,8 @@ __all__ = [
     "SplineBasis",
     "SquareRootLasso",
     "TableEncoder",
+    "TrendFilter",
+    "TrendFilterCV",
     "concordance_index",
     "load",
     "parquet_batches",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gossamer.core.penalty import Penalty, UnitPenalty
+from gossamer.core.registry import JOINT_PENALTIES
 from gossamer.core.validation import finite_number
 from gossamer.penalties.variation import Graph
 
@@ -18,6 +19,7 @@ _SLACK = 1e-9
 _MAX_STEPS = 100
 
 
+@JOINT_PENALTIES.register
 @dataclass(frozen=True, eq=False)
 class Fused(Penalty):
     r"""Total variation: neighbours are pulled to one value.
