@@ -9,6 +9,7 @@ from gossamer.solvers.duplicated import Duplicated
 from gossamer.solvers.factorised import Factorised
 from gossamer.solvers.foba import FoBa
 from gossamer.solvers.iht import IHT
+from gossamer.solvers.local_search import LocalSearch
 from gossamer.solvers.multipliers import MethodOfMultipliers
 from gossamer.solvers.omp import OMP
 from gossamer.solvers.proximal_gradient import ProximalGradient
@@ -27,6 +28,7 @@ __all__ = [
     "Duplicated",
     "Factorised",
     "FoBa",
+    "LocalSearch",
     "MethodOfMultipliers",
     "ProximalGradient",
     "Splicing",

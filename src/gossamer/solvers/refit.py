@@ -10,6 +10,9 @@ from gossamer.core.problem import Problem
 from gossamer.losses import SquareRoot
 from gossamer.penalties import AtMost
 
+# share of the largest coefficient below which one that is pushed to zero is held there
+_NEAR_ZERO = 1e-5
+
 _MAX_STEPS, _MAX_HALVINGS, _IDLE_STEPS = 100, 40, 3
 
 
@@ -32,7 +35,8 @@ def refit(problem: Problem, at: np.ndarray, start: Point, *, precision: float = 
     for _ in range(_MAX_STEPS):
         gradient, hessian = support.derivatives(x)
         moving = support.moving(x, gradient)
-        if np.abs(gradient[moving]).max(initial=0.0) <= limit:
+        held = support.signed & ~moving
+        if np.abs(gradient[moving]).max(initial=0.0) <= limit and not x[held].any():
             break
         following, reached = _halved(support, x, value, gradient, hessian, moving)
         idle = idle + 1 if reached >= value else 0
@@ -46,7 +50,8 @@ def _halved(
     support: _Support, x: np.ndarray, value: float, gradient: np.ndarray, hessian: np.ndarray,
     moving: np.ndarray,
 ) -> tuple[np.ndarray, float]:  # fmt: skip
-    step = np.zeros_like(x)
+    # what its sign holds goes to zero at once, not by ever shorter steps
+    step = np.where(support.signed & ~moving, x, 0.0)
     step[moving] = _solve(hessian[np.ix_(moving, moving)], gradient[moving])
     for _ in range(_MAX_HALVINGS):
         following = support.project(x - step)
@@ -91,7 +96,8 @@ class _Support:
 
     def moving(self, x: np.ndarray, gradient: np.ndarray) -> np.ndarray:
         """What may move: all but intercepts that are not fitted, and what its sign holds."""
-        moving = ~(self.signed & (x <= 0) & (gradient >= 0))
+        near = _NEAR_ZERO * np.abs(x[: len(self.at)]).max(initial=0.0)
+        moving = ~(self.signed & (x <= near) & (gradient >= 0))
         moving[len(self.at) :] &= self.problem.fit_intercept
         return moving
 

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
-
 from gossamer.core.budget import Budget
 from gossamer.core.certificate import certify
-from gossamer.core.exchange import Exchanges, exchanges_at
 from gossamer.core.point import Point
 from gossamer.core.problem import Problem
 from gossamer.core.registry import SOLVERS
 from gossamer.core.result import Status
 from gossamer.core.solver import Outcome, Solver
-from gossamer.core.units import Units
-from gossamer.penalties.at_most import largest
-from gossamer.solvers.refit import refit
-from gossamer.solvers.support_search import GAIN, SupportSearch
-
-# units in the search at first, a unit of the budget; and those that join it at a time
-_AT_FIRST, _FEWEST, _MORE = 10, 100, 50
+from gossamer.solvers.exploration import Exploration
 
 
 @SOLVERS.register
@@ -83,43 +74,18 @@ class Splicing(Solver):
         return None
 
     def run(self, problem: Problem, start: Point, tol: float, max_iter: int) -> Outcome:
-        begun, history = time.perf_counter(), []
-        budget = problem.penalty
-        assert isinstance(budget, Budget)
-        units = budget.units(problem.shape)
-        chosen = largest(units.norms(start.w), budget.k)
-        point = _refitted(problem, units, chosen, start)
-        status, n_iter, rng = Status.MAX_ITER, 0, np.random.default_rng(self.random_state)
-        found = exchanges_at(problem, point)
-        size = max(_FEWEST, _AT_FIRST * budget.k)
-        working = np.union1d(chosen, largest(found.entry, size))
+        begun = time.perf_counter()
+        exploration = Exploration(problem, self.restarts, self.random_state)
+        history: list[tuple[float, float]] = []
+        status = Status.MAX_ITER
         try:
-            for n_iter in range(1, max_iter + 1):
-                search = SupportSearch(problem, units, working, min(budget.k, units.count))
-                chosen = search.run(chosen, self.restarts if n_iter == 1 else 1, rng)
-                point = _refitted(problem, units, chosen, point)
-                found = exchanges_at(problem, point)
-                more = _promising(found, budget.k, GAIN * problem.null_objective)
-                history.append((time.perf_counter() - begun, point.loss))
-                if np.isin(more, working).all():
-                    status = Status.CONVERGED
-                    break
-                working = np.union1d(working, more)
+            for value in exploration.rounds(start, max_iter):
+                history.append((time.perf_counter() - begun, value))
+            status = Status.CONVERGED if exploration.is_complete else status
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
-        certificate = certify(problem, point, tol, found).certificate
+        point = exploration.point
+        certificate = certify(problem, point, tol, exploration.exchanges).certificate
         if status is Status.CONVERGED and not certificate.holds:
             status = Status.STALLED
-        return Outcome(point, certificate, status, n_iter, history)
-
-
-def _refitted(problem: Problem, units: Units, chosen: np.ndarray, start: Point) -> Point:
-    return refit(problem, np.sort(units.positions(chosen)[0]), start) if len(chosen) else start
-
-
-def _promising(found: Exchanges, k: int, least: float) -> np.ndarray:
-    """Units outside that improve the support, alone or in the place of another; the best ones."""
-    gains = found.swap.max(axis=1, initial=0.0)
-    if len(found.chosen) < k:
-        gains = np.maximum(gains, found.entry)
-    return largest(np.where(gains > least, gains, 0.0), _MORE)
+        return Outcome(point, certificate, status, len(history), history)

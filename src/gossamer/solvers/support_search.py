@@ -28,7 +28,7 @@ GAIN = 1e-10
 class Support:
     """Units in use (numbers in the working set), fitted.
 
-    value : loss and ridge.
+    value : loss, ridge and prices.
     w, gradient : (size,) coefficients, and the gradient of loss and ridge.
     columns : (size, a) of the Hessian.
     """
@@ -43,17 +43,21 @@ class Support:
 
 
 class SupportSearch:
-    """Searches for the best support of ``k`` units among those of a working set.
+    """Searches for the best support of at most ``k`` units among those of a working set.
 
     working : numbers of the units in the working set, increasing.
+    prices : (n_units,) what each unit costs beside its ridge; zero for a mere budget.
     """
 
-    def __init__(self, problem: Problem, units: Units, working: np.ndarray, k: int) -> None:
+    def __init__(
+        self, problem: Problem, units: Units, working: np.ndarray, k: int, prices: np.ndarray
+    ) -> None:
         assert isinstance(problem.penalty, Budget)
         outputs = problem.shape[1]
         at, starts = units.positions(working)
         features, place = np.unique(at // outputs, return_inverse=True)
         self.problem, self.working, self.k = problem.restricted(features), working, k
+        self.prices = prices[working]
         self.units = Units(place * outputs + at % outputs, starts)
         self.ridge, self.nonnegative = problem.penalty.ridge, problem.penalty.nonnegative
         self.least_gain = GAIN * max(problem.null_objective, 1e-300)
@@ -82,7 +86,7 @@ class SupportSearch:
         point = refit(self.problem, np.sort(at), start) if len(at) else self._null()
         hessian = Hessian.at(self.problem, point, self.ridge)
         w, smooth = point.w.ravel(), (point.gradient + self.ridge * point.w).ravel()
-        value = point.loss + 0.5 * self.ridge * float(w @ w)
+        value = point.loss + 0.5 * self.ridge * float(w @ w) + self.prices[chosen].sum()
         blocks = hessian.blocks(self.units)
         return Support(chosen, value, w, smooth, hessian.columns(at), blocks, point)
 
@@ -93,7 +97,8 @@ class SupportSearch:
         found = np.linalg.solve(matrix + floor * np.eye(len(at)), -null[at])
         w = np.zeros(len(null))
         w[at] = found
-        value = self.problem.null_objective + 0.5 * float(null[at] @ found)
+        loss = self.problem.null_objective + 0.5 * float(null[at] @ found)
+        value = loss + self.prices[chosen].sum()
         return Support(chosen, value, w, null + columns @ found, columns, self._blocks, None)
 
     def exchanges(self, support: Support) -> Exchanges:
@@ -104,9 +109,9 @@ class SupportSearch:
 
     # -- moves -------------------------------------------------------------------------------------
     def _grown(self, support: Support) -> Support:
-        """Forward steps until the budget is spent, or nothing helps."""
+        """Forward steps until the budget is spent, or nothing is worth its price."""
         while len(support.chosen) < self.k:
-            entry = self.exchanges(support).entry
+            entry = self.exchanges(support).entry - self.prices
             if entry.max(initial=0.0) <= self.least_gain:
                 break
             support = self.fit(np.append(support.chosen, np.argmax(entry)), support)
@@ -114,7 +119,7 @@ class SupportSearch:
 
     def _descended(self, support: Support) -> Support:
         """Exchanges as long as one lowers the objective."""
-        while 0 < len(support.chosen):
+        while len(support.chosen):
             found = self.exchanges(support)
             for trial in self._trials(support, found):
                 other = self.fit(trial, support)
@@ -126,9 +131,15 @@ class SupportSearch:
         return support
 
     def _trials(self, support: Support, found: Exchanges) -> Iterator[np.ndarray]:
-        """Supports to try: the best swaps, then splicing of ever fewer units."""
-        k, chosen = len(support.chosen), support.chosen
-        swaps = found.swap.ravel()
+        """Supports to try: the best of each move, then splicing of ever fewer units."""
+        k, chosen, prices = len(support.chosen), support.chosen, self.prices
+        relief = prices[chosen] - found.leaving
+        if relief.max() > self.least_gain:
+            yield np.delete(chosen, np.argmax(relief))
+        entry = found.entry - prices
+        if k < self.k and entry.max() > self.least_gain:
+            yield np.append(chosen, np.argmax(entry))
+        swaps = (found.swap - prices[:, None] + prices[chosen]).ravel()
         for at in _top(swaps, 1 if self.is_exact else _TRIALS):
             if swaps[at] > self.least_gain:
                 unit, out = divmod(int(at), k)
