@@ -69,6 +69,8 @@ class Splicing(Solver):
     def refuses(self, problem: Problem) -> str | None:
         if not isinstance(problem.penalty, Budget):
             return f"{problem.penalty!r} is not a budget of units such as AtMost(10)"
+        if not problem.loss.is_smooth:
+            return f"{problem.loss!r} has kinks"
         if problem.design.is_operator:
             return "X is a LinearOperator: columns of a support are needed"
         return None
