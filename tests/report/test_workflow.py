@@ -14,7 +14,6 @@ import gossamer as gs
 from gossamer.linear.splits import fold_splitter, hold_out
 from gossamer.report import FitOptions, fit_table
 from gossamer.report.metrics import class_metrics, number_metrics
-from gossamer.report.resampling import half_sample, stability
 
 
 def table(n: int = 100, seed: int = 3) -> dict[str, Any]:
@@ -99,48 +98,6 @@ def test_class_metrics_are_those_of_scikit_learn() -> None:
     assert told["AUC"] == pytest.approx(roc_auc_score(codes, chance))
     assert told["log loss"] == pytest.approx(log_loss(codes, probability))
     assert told["accuracy"] == np.mean((chance > 0.5) == codes)
-
-
-def test_half_samples_are_halves_of_classes_and_of_groups() -> None:
-    rng = np.random.default_rng(0)
-    classes = np.repeat(["a", "b", "c"], [10, 5, 1])
-    for _ in range(20):
-        mask = half_sample(16, rng, classes=classes)
-        counts = {label: int(mask[classes == label].sum()) for label in "abc"}
-        assert counts["a"] == 5
-        assert counts["b"] in (2, 3)
-        assert counts["c"] == 1
-    groups = np.repeat(np.arange(8), 2)
-    mask = half_sample(16, rng, groups=groups)
-    assert mask.sum() == 8
-    assert (mask[::2] == mask[1::2]).all()
-
-
-def test_stability_is_that_of_fits_to_the_halves_alone() -> None:
-    rng = np.random.default_rng(1)
-    X = rng.standard_normal((40, 8))
-    y = X[:, 0] + 0.4 * X[:, 1] + rng.standard_normal(40)
-    problem = gs.Problem(X, y, gs.losses.Quadratic(), gs.L1(0.2), standardise=True)
-    result = problem.solve()
-    told = stability(problem, (result.coef, result.intercept), 12, seed=5, tol=1e-10, jobs=2)
-    halves = [half_sample(40, np.random.default_rng([5, i])) for i in range(12)]
-    alone = [
-        gs.Problem(X[h], y[h], gs.losses.Quadratic(), gs.L1(0.2), standardise=True).solve(tol=1e-10)
-        for h in halves
-    ]
-    expected = np.mean([fit.coef != 0 for fit in alone], axis=0)
-    np.testing.assert_array_equal(told.frequency, expected)
-    assert (told.n_resamples, told.interrupted) == (12, False)
-
-
-def test_an_error_in_a_half_sample_is_not_swallowed() -> None:
-    problem = gs.Problem(np.eye(4), np.arange(4.0), gs.losses.Quadratic(), gs.L1(0.1))
-
-    def broken() -> None:
-        raise RuntimeError("loose screw")
-
-    with pytest.raises(RuntimeError, match="loose screw"):
-        stability(problem, (np.zeros(4), 0.0), 3, seed=0, advance=broken)
 
 
 def test_groups_of_rows_stay_together() -> None:

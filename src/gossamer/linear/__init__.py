@@ -27,6 +27,13 @@ from gossamer.linear.estimators import (
     SparsePoissonCV,
 )
 from gossamer.linear.files import load, save
+from gossamer.linear.inference import (
+    DebiasedLasso,
+    Knockoffs,
+    MultiSplit,
+    PostSelection,
+    StabilitySelection,
+)
 from gossamer.linear.moments import Moments
 from gossamer.linear.path import Path
 from gossamer.linear.sketched_ridge import SketchedRidge, SketchedRidgeCV
@@ -39,18 +46,22 @@ from gossamer.linear.trend import TrendFilter, TrendFilterCV
 __all__ = [
     "BestSubset",
     "BestSubsetCV",
+    "DebiasedLasso",
     "ElasticNet",
     "ElasticNetCV",
     "GroupLasso",
     "GroupLassoCV",
+    "Knockoffs",
     "Lasso",
     "LassoCV",
     "MCPRegressor",
     "MCPRegressorCV",
     "Moments",
+    "MultiSplit",
     "MultiTaskLasso",
     "MultiTaskLassoCV",
     "Path",
+    "PostSelection",
     "SCADRegressor",
     "SCADRegressorCV",
     "ShapeFunction",
@@ -70,6 +81,7 @@ __all__ = [
     "SparsePoissonCV",
     "SplineBasis",
     "SquareRootLasso",
+    "StabilitySelection",
     "TableEncoder",
     "TrendFilter",
     "TrendFilterCV",

@@ -27,7 +27,15 @@ from gossamer.core.result import Certificate, Result, Status
 from gossamer.core.solver import Solver
 from gossamer.core.structure import Structure
 from gossamer.core.sum_penalty import SumPenalty
-from gossamer.linear import additive, estimators, square_root, subsets, survival, trend
+from gossamer.linear import (
+    additive,
+    estimators,
+    inference,
+    square_root,
+    subsets,
+    survival,
+    trend,
+)
 from gossamer.linear.base import SparseLinearModel
 from gossamer.linear.cv import CVResult
 from gossamer.linear.encode import TableEncoder
@@ -39,11 +47,11 @@ _VERSION = 1
 _MAGIC = "gossamer model"
 _ESTIMATORS = {
     name: cls
-    for module in (additive, estimators, square_root, subsets, survival, trend)
+    for module in (additive, estimators, inference, square_root, subsets, survival, trend)
     for name, cls in vars(module).items()
     if isinstance(cls, type)
-    and issubclass(cls, (SparseLinearModel, trend.TrendFilter))
-    and cls.__module__ == module.__name__
+    and issubclass(cls, (SparseLinearModel, trend.TrendFilter, inference.Inference))
+    and cls.__module__.startswith(module.__name__)
 } | {"SplineBasis": SplineBasis}
 _RECORDS = {
     cls.__name__: cls

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from gossamer.linear.inference.resampling import Stability
 from gossamer.report.data import Data, Part
 from gossamer.report.fitting import Fit
 from gossamer.report.metrics import class_metrics, number_metrics
 from gossamer.report.options import FitOptions
-from gossamer.report.resampling import Stability
 from gossamer.report.summary import Array, FitSummary
 
 # cross-validated loss as statisticians know it: its name, and the factor on the loss

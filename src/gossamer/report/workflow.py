@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from gossamer.linear.files import save
+from gossamer.linear.inference.resampling import Stability, selection_frequency
 from gossamer.linear.table import Table, as_table, read_table
 from gossamer.linear.table_model import table_model
 from gossamer.report.coefficients import write_coefficients
@@ -22,7 +23,6 @@ from gossamer.report.data import Data, split_table
 from gossamer.report.fitting import Fit, fit_data
 from gossamer.report.options import FitOptions
 from gossamer.report.progress import progress
-from gossamer.report.resampling import Stability, stability
 from gossamer.report.summarise import deviations, summarise
 from gossamer.report.summary import FitSummary
 from gossamer.report.versions import versions
@@ -137,7 +137,7 @@ def _stability(data: Data, fit: Fit, asked: FitOptions) -> Stability | None:
     if count == 0:
         return None
     with progress(count, "half-samples", enabled=asked.progress) as advance:
-        return stability(
+        return selection_frequency(
             fit.problem,
             fit.start,
             count,
@@ -145,8 +145,8 @@ def _stability(data: Data, fit: Fit, asked: FitOptions) -> Stability | None:
             classes=data.train.y if data.loss.classifies else None,
             groups=data.train.groups,
             tol=max(asked.tol, 1e-5),
-            jobs=asked.jobs or os.cpu_count() or 1,
-            advance=advance,
+            n_jobs=asked.jobs or os.cpu_count() or 1,
+            on_step=advance,
         )
 
 
