@@ -52,6 +52,7 @@ _HOMES = {
         "AtMost",
         "SLOPE",
         "Fused",
+        "Bounds",
         "Exclusive",
         "Tree",
         "L1Ball",

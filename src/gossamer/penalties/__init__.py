@@ -3,6 +3,7 @@
 from gossamer.core.penalty import Penalty, UnitPenalty
 from gossamer.core.sum_penalty import SumPenalty
 from gossamer.penalties.at_most import AtMost
+from gossamer.penalties.bounds import Bounds
 from gossamer.penalties.elastic_net import ElasticNet
 from gossamer.penalties.exclusive import Exclusive
 from gossamer.penalties.fused import Fused
@@ -26,6 +27,7 @@ __all__ = [
     "SCAD",
     "SLOPE",
     "AtMost",
+    "Bounds",
     "ElasticNet",
     "Exclusive",
     "Fused",

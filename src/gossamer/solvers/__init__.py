@@ -1,5 +1,6 @@
 """Solvers: how the optimum is reached. One file an algorithm."""
 
+from gossamer.solvers.bounded import ActiveBounds
 from gossamer.solvers.branch_and_bound import BranchAndBound
 from gossamer.solvers.chain import ChainSteps
 from gossamer.solvers.choose import choose
@@ -19,6 +20,7 @@ from gossamer.solvers.working_set import ActiveSetNewton, CoordinateDescent
 __all__ = [
     "IHT",
     "OMP",
+    "ActiveBounds",
     "ActiveSetNewton",
     "BranchAndBound",
     "ChainSteps",

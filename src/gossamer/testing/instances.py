@@ -60,6 +60,13 @@ _JOINT: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
         ((_STRENGTH, _NESTED[:-1]), {"weights": [1, 0.5, 0]}),
         ((_STRENGTH, ([0, 1, 2, 3, 4, 5], *_NESTED)), {"nonnegative": True}),
     ],
+    # sides are open or closed: the laws scale coefficients freely
+    "Bounds": [
+        (
+            ([-np.inf, 0, 0, -np.inf, 0, -np.inf],),
+            {"strength": _STRENGTH, "weights": [1, 2, 1, 0.5, 0, 1]},
+        ),
+    ],
     "Fused": [((_STRENGTH,), {}), ((_STRENGTH,), {"edges": [[0, 1], [1, 2], [0, 3], [4, 5]]})],
     "SLOPE": [((np.linspace(1.0, 0.2, 6),), {}), (([0.9, 0.4, 0.0],), {"on": _GROUPS})],
     "Overlaps": [((_STRENGTH, _OVERLAPPING), {"weights": [1, 0.5, 1.5], "latent": True})],

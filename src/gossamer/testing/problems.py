@@ -18,6 +18,7 @@ from gossamer.penalties import (
     L1,
     SLOPE,
     AtMost,
+    Bounds,
     Exclusive,
     Fused,
     GroupEnvelope,
@@ -67,11 +68,11 @@ def cases(count: int) -> Iterator[Case]:
 
 
 def ordered_cases(count: int) -> Iterator[Case]:
-    """``count`` least-squares problems with SLOPE or Fused, in all stores, with all options."""
+    """``count`` least-squares problems with SLOPE, Fused or Bounds, in all stores."""
     rng = generator()
     quadratic = next(loss for loss in LOSSES if loss.is_quadratic)()
     for i in range(count):
-        kind, store = (_slope, _fused)[i % 2], _STORES[i // 2 % len(_STORES)]
+        kind, store = (_slope, _fused, _bounds)[i % 3], _STORES[i // 3 % len(_STORES)]
         names = ("nonnegative", "sample_weight", "offset", "standardise", "fit_intercept")
         options = {name: bool(rng.random() < 0.5) for name in names} | {"weights": False}
         chosen = ", ".join(name for name, on in options.items() if on)
@@ -86,6 +87,10 @@ def _slope(strength: float, *, on: Structure, weights: None = None, nonnegative:
 def _fused(strength: float, *, on: Structure, weights: None = None, nonnegative: bool) -> Fused:
     """Signs are not its business."""
     return Fused(strength)
+
+
+def _bounds(strength: float, *, on: Structure, weights: None = None, nonnegative: bool) -> Bounds:
+    return Bounds(0.0 if nonnegative else -0.3, np.linspace(0.2, 2.0, _P), strength=strength)
 
 
 def joint_cases() -> Iterator[Case]:
@@ -140,7 +145,7 @@ def _problem(
     rng: np.random.Generator, loss: Loss, kind: Any, structure: str, store: str, options: dict
 ) -> Problem:
     X, y, arguments = _data(rng, loss, options)
-    y = y[:, 0] if kind in (_slope, _fused) else y
+    y = y[:, 0] if kind in (_slope, _fused, _bounds) else y
     n_outputs = loss.n_outputs(loss.encode(y))
     shape = (_P, n_outputs)
     penalty = _penalty(rng, kind, structure, shape, options)

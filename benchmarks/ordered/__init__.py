@@ -1,0 +1,1 @@
+"""Sorted, fused and trend penalties against their peers: ``python -m benchmarks.ordered``."""
