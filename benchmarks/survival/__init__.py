@@ -1,0 +1,1 @@
+"""Cox's model against R's glmnet, scikit-survival and skglm, on real tables."""
