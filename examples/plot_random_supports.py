@@ -31,7 +31,8 @@ figure, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
 quiet(ax)
 for (name, error), colour in zip(found.items(), PALETTE, strict=False):
     ax.loglog(sizes, error, color=colour, marker="o", ms=4)
-    ax.annotate(name, (sizes[-1], error[-1]), xytext=(6, 3 if name == "lasso" else -2), textcoords="offset points",
+    above = 3 if name == "lasso" else -2
+    ax.annotate(name, (sizes[-1], error[-1]), xytext=(6, above), textcoords="offset points",
                 va="center", color=colour, fontsize=8)  # fmt: skip
 ax.axhline(NOISE**2, color=MUTED, lw=0.9, ls=":")
 ax.annotate("noise", (sizes[0], NOISE**2), xytext=(0, 3), textcoords="offset points",

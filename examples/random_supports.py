@@ -6,10 +6,9 @@ the lasso cannot serve them all, and greedy methods follow the factors.
 
 A support at random says how to change that (Chandrasekaran, Meka and Stavropoulos 2025): columns
 drawn at random are like those of the support, so what they span is what columns have in common.
-``preconditioned_lasso`` takes a few columns at random, projects all others and the target onto what
-these do not explain, and scales the rest to length one: a lasso on a well conditioned design. The
-paper finds its preconditioner by another, iterated search, with guarantees for every design; this is
-its idea at the smallest.
+``preconditioned_lasso`` takes a few columns at random, projects all others and the target onto
+what these do not explain, and scales the rest to length one: a lasso on a well conditioned design.
+The paper has a preconditioner of its own, with a guarantee for every design; this is a small one.
 
 ``python examples/random_supports.py`` prints the errors of the methods.
 """

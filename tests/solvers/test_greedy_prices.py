@@ -8,16 +8,19 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from gossamer.core import Problem, UnsupportedProblem
-from gossamer.losses import Logistic, Quadratic, SquareRoot
+from gossamer.losses import LeastAbsolute, Logistic, Quadratic, Quantile, SquareRoot
 from gossamer.penalties import L0, L1, AtMost
 from gossamer.solvers import OMP, price_gains
 
 _N, _P, _S = 100, 300, 10
+_LOSSES = [Quadratic(), SquareRoot(), LeastAbsolute(), Quantile(0.3)]
 _PRICES = np.geomspace(1e-4, 0.8, 40)
 
 
 @pytest.mark.parametrize("price", [L1(0.1), L0(0.02), L1(0.1, weights=np.linspace(0.2, 3, 12))])
-@pytest.mark.parametrize("loss", [Quadratic(), SquareRoot()], ids=repr)
+@pytest.mark.parametrize(
+    "loss", [Quadratic(), SquareRoot(), LeastAbsolute(), Quantile(0.3)], ids=repr
+)
 def test_gains_are_those_of_a_line_search(loss, price, rng):
     X = rng.standard_normal((40, 12)) * np.linspace(0.5, 2.0, 12)
     problem = Problem(X, X[:, 0] + rng.standard_normal(40), loss, AtMost(3))
@@ -100,6 +103,42 @@ def test_weights_help_where_the_support_is_half_known():
         found[name] = hits / 20
     print(f"\nshare of supports found from 50 samples of 300 features: {found}")
     assert found["weights"] >= found["none"] + 0.3
+
+
+def _corrupted(seed, share):
+    """Samples of a sparse signal of which a share is replaced by large errors."""
+    rng = np.random.default_rng(seed)
+    X, w, y = _signal(seed, 1e-3)
+    wrong = rng.permutation(_N)[: int(share * _N)]
+    y[wrong] += 100 * rng.standard_normal(len(wrong))
+    return X, w, y
+
+
+@pytest.mark.slow
+def test_least_absolute_deviations_tolerate_faults():
+    """A tenth of the samples is wrong by far more than the signal."""
+    median = {}
+    for loss, price in ((Quadratic(), 1.0), (LeastAbsolute(), 0.2)):
+        errors = []
+        for seed in range(10):
+            X, w, y = _corrupted(seed, 0.1)
+            problem = Problem(X, y, loss, AtMost(2 * _S), fit_intercept=False)
+            coef = problem.solve(OMP(price=L1(price)), tol=1e-6).coef
+            errors.append(np.linalg.norm(coef - w) / np.linalg.norm(w))
+        median[repr(loss)] = float(np.median(errors))
+    print(f"\nrelative error with 10 % of the samples off by 100: {median}")
+    assert median["LeastAbsolute()"] < 1e-2
+    assert median["Quadratic()"] > 1.0
+
+
+def test_a_linear_programme_refits_the_absolute_deviations(rng):
+    X, _, y = _corrupted(0, 0.05)
+    problem = Problem(X, y, LeastAbsolute(), AtMost(_S), fit_intercept=True)
+    result = problem.solve(OMP(price=L1(0.2)), tol=1e-5)
+    assert result.certificate.holds
+    chosen = result.certificate.support
+    free = Problem(X[:, chosen], y, LeastAbsolute(), L1(0.0)).solve(tol=1e-8)
+    assert problem.objective(result.coef, result.intercept) <= free.certificate.objective + 1e-8
 
 
 def test_the_search_ends_where_nothing_pays(rng):

@@ -44,6 +44,8 @@ def certify(
         distances = distance_of_form(form, w, point.gradient, pulls)
     violation = float(max(distances.max(initial=0.0), np.abs(point.pull).max()))
 
+    # exchanges are judged by curvature, from columns
+    can_exchange = problem.loss.is_smooth and not problem.design.is_operator
     if penalty.convex:
         gap = _duality_gap(problem, point, objective)
         null = problem.null_objective
@@ -59,7 +61,7 @@ def certify(
             still = _relative_violation(problem, float(moves.max(initial=0.0))) <= max(tol, 1e-12)
             kind = "coordinate-wise" if still else "critical"
             distances = distances if still else np.maximum(distances, moves)
-        elif value <= tol and isinstance(penalty, Budget) and not problem.design.is_operator:
+        elif value <= tol and isinstance(penalty, Budget) and can_exchange:
             exchanges = exchanges_at(problem, point) if exchanges is None else exchanges
             gain = exchanges.best(penalty.k - len(exchanges.chosen))
             still = gain <= max(tol, 1e-12) * problem.null_objective

@@ -28,7 +28,8 @@ def nearest_subgradient(problem: Problem, w: np.ndarray, z: np.ndarray) -> np.nd
     on_kink = (np.abs(z - kink) <= _NEAR * size) & (problem.sample_weight > 0)[:, None]
     u = np.where(on_kink, (left + right) / 2, np.where(z > kink, right, left))
     form = problem.penalty.unit_form(w.shape)
-    alive = (w != 0) & (form is not None)
+    # a budget is flat on its support
+    alive = (w != 0) & (form is not None or problem.penalty.is_budget)
     if form is None or not form.nonnegative:
         alive |= problem.penalty.free(w.shape)
     slopes = np.zeros(w.shape) if form is None else gradient_of_form(form, w)

@@ -9,7 +9,7 @@ import numpy as np
 from gossamer.core.point import Point
 from gossamer.core.problem import Problem
 from gossamer.core.registry import SOLVERS
-from gossamer.penalties import L0, L1
+from gossamer.penalties import L0, L1, AtMost
 from gossamer.solvers import price_gains
 from gossamer.solvers.greedy import GreedySolver, Supports
 
@@ -59,9 +59,8 @@ class OMP(GreedySolver):
         self.price = price
 
     def refuses(self, problem: Problem) -> str | None:
-        reason = super().refuses(problem)
-        if reason is not None or self.price is None:
-            return reason
+        if self.price is None or not isinstance(problem.penalty, AtMost):
+            return super().refuses(problem)
         return price_gains.refuses(problem, self.price)
 
     def search(self, supports: Supports, start: Point) -> Iterator[Point]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import sparse
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, lstsq
+from scipy.optimize import linprog
 
 from gossamer.core.point import Point
 from gossamer.core.problem import Problem
 from gossamer.losses import SquareRoot
+from gossamer.losses.kinked import Kinked
 from gossamer.penalties import AtMost
 
 # share of the largest coefficient below which one that is pushed to zero is held there
@@ -27,6 +30,8 @@ def refit(problem: Problem, at: np.ndarray, start: Point, *, precision: float = 
     precision : of the gradient, relative to that of the null model.
     """
     support = _Support(problem, at)
+    if isinstance(problem.loss, Kinked):
+        return support.point(_by_lines(support, problem.loss))
     x = np.concatenate([np.ravel(start.w)[at], start.b])
     if not np.array_equal(np.flatnonzero(np.ravel(start.w)), at):
         x[len(at) :] = problem.best_intercept(support.linear(x) - x[len(at) :], start.b)
@@ -44,6 +49,26 @@ def refit(problem: Problem, at: np.ndarray, start: Point, *, precision: float = 
         if idle == _IDLE_STEPS:  # the value cannot show what such steps still gain
             break
     return support.point(x)
+
+
+def _by_lines(support: _Support, loss: Kinked) -> np.ndarray:
+    """The same for a loss of straight lines and one target: a linear programme, without a ridge."""
+    problem, (n, m) = support.problem, support.columns.shape
+    kink, left, right = (part[:, 0] for part in loss.lines(problem.y))
+    if problem.offset is not None:
+        kink = kink - problem.offset[:, 0]
+    s = problem.sample_weight
+    # prediction = kink + above - below
+    cost = np.concatenate([np.zeros(m), s * right, -s * left])
+    equations = sparse.hstack([support.columns, -sparse.eye_array(n), sparse.eye_array(n)], "csc")
+    lower = np.concatenate([np.where(support.signed, 0.0, -np.inf), np.zeros(2 * n)])
+    bounds = np.column_stack([lower, np.full(m + 2 * n, np.inf)])
+    if not problem.fit_intercept:
+        bounds[m - 1] = 0.0
+    precise = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+    size = np.abs(kink).max(initial=0.0) or 1.0  # tolerances are absolute
+    found = linprog(cost, A_eq=equations, b_eq=kink / size, bounds=bounds, options=precise)
+    return np.asarray(size * found.x[:m])
 
 
 def _halved(
