@@ -250,6 +250,16 @@ def bikeshare() -> Table:
 
 
 @lru_cache
+def bikeshare_numbers() -> Table:
+    """Bikes rented in 8645 hours, with the hour, the weekday and the weather as numbers."""
+    frame = _islp("Bikeshare.csv")
+    numbers = frame.select_dtypes("number").drop(columns=["casual", "registered", "bikers"])
+    numbers = numbers.drop(columns=[name for name in numbers if name.startswith("Unnamed")])
+    note = "curved effects, large counts"
+    return _table("bikeshare_numbers", numbers, frame["bikers"], numbers.columns, "poisson", note)
+
+
+@lru_cache
 def newsgroups(first: str = "sci.electronics", second: str = "sci.med") -> Table:
     """TF-IDF of the training posts of two of the 20 Newsgroups, as CSC; y = 1 for the second."""
     from sklearn.feature_extraction.text import TfidfVectorizer
