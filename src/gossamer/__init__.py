@@ -58,6 +58,8 @@ _HOMES = {
         "L1Ball",
     ),
     "linear": (
+        "AdaptiveLasso",
+        "AdaptiveLassoCV",
         "Lasso",
         "LassoCV",
         "ElasticNetCV",

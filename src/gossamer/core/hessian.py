@@ -81,12 +81,14 @@ class Hessian:
             return _padded(blocks, real)
         for u in range(units.count):
             at = slots[u, real[u]]
-            local = self._among(at // K, at % K)
+            local = self.among(at)
             blocks[u, : len(at), : len(at)] = local
         blocks[:, np.arange(m), np.arange(m)] += np.where(real, self.ridge, 0.0)
         return _padded(blocks, real)
 
-    def _among(self, features: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    def among(self, at: np.ndarray) -> np.ndarray:
+        """(a, a) of the flat positions ``at``, without the ridge; outputs do not interact."""
+        features, outputs = at // self.h.shape[1], at % self.h.shape[1]
         block = self.design.dense(features)
         weighted = block * self.h[:, outputs]
         local = block.T @ weighted

@@ -84,6 +84,10 @@ class Penalty(ABC):
         """(n_units,) sizes of what is penalised together, zero for what is not selected."""
         return np.abs(np.ravel(w))
 
+    def dimension(self, w: np.ndarray) -> int:
+        """Of the coefficients near ``w`` with the same zeros, ties and ranks."""
+        return int(np.count_nonzero(w))
+
     def free(self, shape: tuple[int, ...]) -> np.ndarray:
         """Mask of the coefficients without any penalty (their sign may be constrained)."""
         return np.zeros(shape, dtype=bool)

@@ -128,5 +128,12 @@ class Point:
         s = self.problem.sample_weight
         return max(self.loss + float(s @ np.where(s > 0, conjugate - product, 0.0)), 0.0)
 
+    def curvature_among(self, at: np.ndarray) -> np.ndarray:
+        """(a, a) second derivatives of the mean loss in the coefficients of the flat positions
+        ``at``, the intercept fitted along; outputs are taken not to interact."""
+        from gossamer.core.hessian import Hessian
+
+        return Hessian.at(self.problem, self, 0.0).among(at)
+
     def _pass(self, residual: np.ndarray) -> np.ndarray:
         return self.problem.design.rmatvec(residual * self.problem.sample_weight[:, None])

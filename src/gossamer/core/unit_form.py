@@ -133,3 +133,38 @@ def _distances_of(
     if form.nonnegative:
         rest = np.where(w > 0, rest, np.minimum(rest, 0.0))
     return units.norms(rest)
+
+
+def smooth_part(
+    form: UnitForm, units: Units, weights: np.ndarray, inner: np.ndarray, w: np.ndarray,
+    support: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Gradient and second derivative of a penalty in the coordinates of a support.
+
+    The second derivative is a vector, the diagonal, where units are single coordinates.
+
+    units, weights, inner : of ``w`` (m,), which may be a part of the coefficients.
+    support : positions in ``w`` of coordinates that are not zero.
+    """
+    sizes = units.norms(w)
+    label = units.labels[support]
+    t, x = sizes[label], w[support]
+    slopes = _slopes(form, weights, sizes)
+    # second derivative of the shape, from its slope: exact for piecewise quadratic shapes
+    h = 1e-6 * np.maximum(sizes, 1e-12)
+    ahead, behind = sizes + h, np.maximum(sizes - h, 0.0)
+    bends = (_slopes(form, weights, ahead) - _slopes(form, weights, behind)) / (2 * h)
+    direction = x / t
+    slope = slopes[label] * direction + inner[support] * np.sign(x)
+    if (units.lengths == 1).all():
+        return slope, bends[label]
+    same = label[:, None] == label[None, :]
+    outer = np.where(same, direction[:, None] * direction[None, :], 0.0)
+    flat = slopes[label] / t
+    bend = (bends[label] - flat)[:, None] * outer + np.diag(flat)
+    return slope, bend
+
+
+def _slopes(form: UnitForm, weights: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """(n_units,) weighted derivative of the shape at positive sizes."""
+    return weights * form.dist(np.maximum(sizes, TINY), 0.0, form.par)

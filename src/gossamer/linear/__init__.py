@@ -1,8 +1,10 @@
 """Estimators for tables, the scikit-learn way."""
 
+from gossamer.linear.adaptive import AdaptiveLasso, AdaptiveLassoCV
 from gossamer.linear.additive import ShapeFunction, SparseAdditive, SparseAdditiveCV
 from gossamer.linear.batches import parquet_batches
 from gossamer.linear.concordance import concordance_index
+from gossamer.linear.criteria import degrees_of_freedom
 from gossamer.linear.encode import TableEncoder
 from gossamer.linear.estimators import (
     ElasticNet,
@@ -44,6 +46,8 @@ from gossamer.linear.survival import SparseCox, SparseCoxCV
 from gossamer.linear.trend import TrendFilter, TrendFilterCV
 
 __all__ = [
+    "AdaptiveLasso",
+    "AdaptiveLassoCV",
     "BestSubset",
     "BestSubsetCV",
     "DebiasedLasso",
@@ -86,6 +90,7 @@ __all__ = [
     "TrendFilter",
     "TrendFilterCV",
     "concordance_index",
+    "degrees_of_freedom",
     "load",
     "parquet_batches",
     "save",

@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from joblib import Parallel, delayed
-from scipy.special import gammaln
 from sklearn.model_selection import check_cv
 
 from gossamer.core.errors import ConvergenceWarning
@@ -20,6 +19,7 @@ from gossamer.core.problem import Problem
 from gossamer.core.result import Result, Status
 from gossamer.linear.base import Rows, SparseLinearModel
 from gossamer.linear.batches import gather
+from gossamer.linear.criteria import CRITERIA, criterion_scores
 from gossamer.linear.distributed.cluster import is_dask
 from gossamer.linear.distributed.estimating import (
     FoldOfParts,
@@ -40,8 +40,6 @@ from gossamer.linear.folds import (
 )
 from gossamer.linear.moments import Moments, merged
 from gossamer.linear.path import Path, solve_along
-
-_CRITERIA = ("aic", "bic", "ebic", "gic")
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +74,7 @@ class Selecting(SparseLinearModel):
     selection: str = field(default="min", kw_only=True)
     n_jobs: int | None = field(default=None, kw_only=True)
 
-    _selections: ClassVar[tuple[str, ...]] = ("min", "1se", *_CRITERIA)
+    _selections: ClassVar[tuple[str, ...]] = ("min", "1se", *CRITERIA)
 
     @abstractmethod
     def _n_steps(self) -> int:
@@ -129,7 +127,7 @@ class Selecting(SparseLinearModel):
                 parts_of_dask(self, X, y, sample_weight, offset), on_step or _nothing
             )
         rows = self._rows(X, y, sample_weight, offset)
-        splits = [] if self.selection in _CRITERIA else self._splits(rows, y, fold_groups)
+        splits = [] if self.selection in CRITERIA else self._splits(rows, y, fold_groups)
         if self._prefers_moments(rows, self._n_steps() * (1 + len(splits))):
             return self._choose_by_moments(*moments_of_splits(rows, splits), on_step or _nothing)
         problem = self._problem_of_rows(rows, 1.0)
@@ -162,7 +160,7 @@ class Selecting(SparseLinearModel):
 
     def _n_dealt(self) -> int:
         """Folds to which rows are dealt out in turn; one where there are none."""
-        if self.selection in _CRITERIA:
+        if self.selection in CRITERIA:
             return 1
         if not (isinstance(self.cv, Integral) and int(self.cv) >= 2):
             raise ValueError(
@@ -173,7 +171,7 @@ class Selecting(SparseLinearModel):
 
     def _choose_by_dealt(self, parts: list[Moments], advance: Callable[[], object]) -> Self:
         """By the moments of the rows of each fold."""
-        by_folds = self.selection not in _CRITERIA
+        by_folds = self.selection not in CRITERIA
         if by_folds and not all(part.weight for part in parts):
             raise ValueError(f"cv={self.cv} folds need a row of positive weight each.")
         pairs = [
@@ -191,7 +189,7 @@ class Selecting(SparseLinearModel):
         folds = [
             FoldOfParts(problem, InFold(fold, n_folds, held_out=False))
             for fold in range(n_folds)
-            if self.selection not in _CRITERIA
+            if self.selection not in CRITERIA
         ]
         return self._choose(problem, problem.spread.count, folds, advance)
 
@@ -220,8 +218,9 @@ class Selecting(SparseLinearModel):
             advance()
 
         path = self._whole_path(problem, step_of_path)
-        if self.selection in _CRITERIA:
-            results = _by_criterion(problem, n_samples, path, self.selection)
+        if self.selection in CRITERIA:
+            scores = criterion_scores(self.selection, problem, n_samples, path)
+            results = _by_criterion(path, scores, self.selection)
         else:
             results = self._by_folds(problem, path, folds, advance)
         self.path_, self.cv_results_ = path, results
@@ -348,33 +347,9 @@ def _fold_curve(
     return np.array(curve)
 
 
-def _by_criterion(problem: Problem, n: int, path: Path, criterion: str) -> CVResult:
-    """AIC, BIC, extended BIC (Chen and Chen 2008) or GIC (Zhu and others 2020) along the path.
-
-    For n samples; GIC charges ``log(p) log(log(n))``, as abess does, for p much larger than n.
-
-    The number of non-zero coefficients stands for the degrees of freedom (Zou, Hastie and
-    Tibshirani 2007); the variance of the quadratic loss is profiled out.
-    """
-    p = problem.shape[0] * problem.shape[1]
-    bayesian = float(np.log(n))
-    prices = {"aic": 2.0, "gic": np.log(p) * np.log(max(bayesian, 1.0))}
-    scores = []
-    for coef, intercept in zip(path.coefs, path.intercepts, strict=True):
-        loss = problem.point(coef, intercept).loss
-        freedom = int((coef != 0).sum())
-        if problem.loss.is_quadratic:
-            fit = n * problem.shape[1] * np.log(max(2 * loss / problem.shape[1], 1e-300))
-        else:
-            fit = 2 * n * loss
-        score = fit + prices.get(criterion, bayesian) * freedom
-        if criterion == "ebic":
-            score += 2 * (gammaln(p + 1) - gammaln(freedom + 1) - gammaln(p - freedom + 1))
-        # a model that leaves no freedom interpolates: the likelihood is unbounded, not good
-        scores.append(score if freedom < n * problem.shape[1] - 1 else np.inf)
-    mean = np.array(scores)
-    best = int(np.argmin(mean))
+def _by_criterion(path: Path, scores: np.ndarray, criterion: str) -> CVResult:
+    best = int(np.argmin(scores))
     return CVResult(
-        path.alphas, mean, np.zeros(len(mean)), np.empty((len(mean), 0)), criterion.upper(),
+        path.alphas, scores, np.zeros(len(scores)), np.empty((len(scores), 0)), criterion.upper(),
         criterion, best, best, best,
     )  # fmt: skip

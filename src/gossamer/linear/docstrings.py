@@ -46,7 +46,7 @@ _GRID = """
 _CHOSEN = """
     cv : int, splitter or iterable, default 5
         Folds as in scikit-learn, stratified for classifiers.
-    selection : {"min", "1se", "aic", "bic", "ebic", "gic"}, default "min"
+    selection : {"min", "1se", "aic", "bic", "ebic", "gic", "gcv"}, default "min"
         The smallest held-out loss; the sparsest model within one standard error of it; or an
         information criterion, without folds.
     n_jobs : int, default None

@@ -12,11 +12,14 @@ import os
 import tempfile
 import zipfile
 from dataclasses import fields, is_dataclass
+from functools import cache
+from importlib import import_module
 from pathlib import Path as FilePath
 from typing import Any
 
 import numpy as np
 from scipy import sparse
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from gossamer.core.errors import ModelFileError
@@ -27,45 +30,28 @@ from gossamer.core.result import Certificate, Result, Status
 from gossamer.core.solver import Solver
 from gossamer.core.structure import Structure
 from gossamer.core.sum_penalty import SumPenalty
-from gossamer.linear import (
-    additive,
-    estimators,
-    inference,
-    square_root,
-    subsets,
-    survival,
-    trend,
-)
-from gossamer.linear.base import SparseLinearModel
 from gossamer.linear.cv import CVResult
 from gossamer.linear.encode import TableEncoder
 from gossamer.linear.moments import Moments
 from gossamer.linear.path import Path
-from gossamer.linear.splines import Curve, SplineBasis
+from gossamer.linear.splines import Curve
+from gossamer.linear.survival import BaselineHazard
 
 _VERSION = 1
 _MAGIC = "gossamer model"
-_ESTIMATORS = {
-    name: cls
-    for module in (additive, estimators, inference, square_root, subsets, survival, trend)
-    for name, cls in vars(module).items()
-    if isinstance(cls, type)
-    and issubclass(cls, (SparseLinearModel, trend.TrendFilter, inference.Inference))
-    and cls.__module__.startswith(module.__name__)
-} | {"SplineBasis": SplineBasis}
 _RECORDS = {
     cls.__name__: cls
-    for cls in (
-        Path,
-        CVResult,
-        Certificate,
-        Result,
-        SumPenalty,
-        Moments,
-        survival.BaselineHazard,
-        Curve,
-    )
+    for cls in (Path, CVResult, Certificate, Result, SumPenalty, Moments, BaselineHazard, Curve)
 }
+
+
+@cache
+def _estimators() -> dict[str, type[BaseEstimator]]:
+    """The room's public estimators by name; a file may ask for these alone."""
+    room = import_module("gossamer.linear")
+    public = [vars(room)[name] for name in room.__all__]
+    classes = [piece for piece in public if isinstance(piece, type)]
+    return {cls.__name__: cls for cls in classes if issubclass(cls, BaseEstimator)}
 
 
 def save(model: Any, path: str | os.PathLike[str]) -> None:
@@ -185,7 +171,7 @@ def _pack_object(value: Any, arrays: list[np.ndarray]) -> dict[str, Any]:
     if isinstance(value, Pipeline):
         steps = [[step, _pack(part, arrays)] for step, part in value.steps]
         return {"is": "pipeline", "steps": steps}
-    if _ESTIMATORS.get(name) is type(value):
+    if _estimators().get(name) is type(value):
         state = {k: _pack(v, arrays) for k, v in vars(value).items()}
         return {"is": "estimator", "name": name, "state": state}
     if isinstance(value, Status):
@@ -257,7 +243,7 @@ def _unpack_named(kind: str, name: str, state: Any, array: Any) -> Any:
     if kind == "record":
         return _RECORDS[name](**{k: _unpack(v, array) for k, v in state.items()})
     if kind == "estimator":
-        model = _ESTIMATORS[name]()
+        model = _estimators()[name]()
         model.__dict__.update({k: _unpack(v, array) for k, v in state.items()})
         return model
     for registered, _, registry in _REGISTERED:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import lapack
 
+from gossamer.core.unit_form import smooth_part
 from gossamer.solvers.model import Model
 from gossamer.solvers.working_units import WorkingUnits
 
@@ -32,7 +33,9 @@ def newton_move(model: Model, working: WorkingUnits, w: np.ndarray) -> float:
         if not alive.size:
             return gained
         support = known[alive]
-        slope, bend = _smooth_part(working, w, support)
+        slope, bend = smooth_part(
+            working.form, working.units, working.weights, working.inner, w, support
+        )
         if system is None or not system.holds_for(alive, bend):
             # of every pair once: the support only shrinks
             if len(alive) < len(known):
@@ -106,31 +109,6 @@ def _reach(
     kinked = working.has_kink[support] & (x * step < 0)
     own = np.divide(-x, step, out=np.full(len(x), np.inf), where=kinked)
     return np.minimum(unit, own)
-
-
-def _smooth_part(
-    working: WorkingUnits, w: np.ndarray, support: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Gradient and second derivative of the penalty in the coordinates of the support.
-
-    The second derivative is a vector, the diagonal, where units are single coordinates.
-    """
-    sizes = working.units.norms(w)
-    label = working.units.labels[support]
-    t, x = sizes[label], w[support]
-    slopes = working.slopes(sizes)
-    # second derivative of the shape, from its slope: exact for piecewise quadratic shapes
-    h = 1e-6 * np.maximum(sizes, 1e-12)
-    bends = (working.slopes(sizes + h) - working.slopes(np.maximum(sizes - h, 0.0))) / (2 * h)
-    direction = x / t
-    slope = slopes[label] * direction + working.inner[support] * np.sign(x)
-    if working.is_single:
-        return slope, bends[label]
-    same = label[:, None] == label[None, :]
-    outer = np.where(same, direction[:, None] * direction[None, :], 0.0)
-    flat = slopes[label] / t
-    bend = (bends[label] - flat)[:, None] * outer + np.diag(flat)
-    return slope, bend
 
 
 @dataclass(eq=False)

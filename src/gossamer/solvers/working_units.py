@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from gossamer.core.unit_form import TINY, UnitForm
+from gossamer.core.unit_form import UnitForm
 from gossamer.core.units import Units
 from gossamer.solvers.working_columns import WorkingColumns
 
@@ -84,7 +84,3 @@ class WorkingUnits:
         """Penalty of the local coefficients."""
         shapes = self.form.value(self.units.norms(w), self.form.par)
         return float(self.weights @ shapes + self.inner @ np.abs(w))
-
-    def slopes(self, sizes: np.ndarray) -> np.ndarray:
-        """(n_units,) weighted derivative of the shape at positive sizes."""
-        return self.weights * self.form.dist(np.maximum(sizes, TINY), 0.0, self.form.par)

@@ -84,10 +84,9 @@ class _SummedSearch(Search):
     ) -> tuple[np.ndarray, np.ndarray]:
         """The optimum of the quadratic model on some features."""
         problem = self.problem
-        frame = problem.design.frame(features)
         bend = max(float(point.sums.bend.max()), 1e-10)
         extra = (_RIDGE + self.damping) * bend * (not problem.loss.is_quadratic)
-        gram = problem.X.reduce(sums.gram_sums, point.at, frame, extra) / problem.spread.weight
+        gram = point.gram(features, extra)
         ones = gram[:-1, -1] / gram[-1, -1] * problem.fit_intercept
         curvature = gram[:-1, :-1] - np.outer(ones, gram[:-1, -1])
         slope = point.gradient[features, 0] - ones * point.pull[0]

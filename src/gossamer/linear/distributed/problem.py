@@ -152,6 +152,17 @@ class SummedPoint(Point):
     def pull(self) -> np.ndarray:
         return self.sums.pull if self.problem.fit_intercept else np.zeros(self.w.shape[1])
 
+    def gram(self, features: np.ndarray, extra: float) -> np.ndarray:
+        """(f + 1, f + 1) of some columns and ones, weighted by curvature plus ``extra``."""
+        problem, frame = self.problem, self.problem.design.frame(features)
+        total: np.ndarray = problem.X.reduce(sums.gram_sums, self.at, frame, extra)
+        return total / problem.spread.weight
+
+    def curvature_among(self, at: np.ndarray) -> np.ndarray:
+        gram = self.gram(at, 0.0)
+        ones = gram[:-1, -1] / gram[-1, -1] * self.problem.fit_intercept
+        return gram[:-1, :-1] - np.outer(ones, gram[:-1, -1])
+
     @cached_property
     def peak(self) -> float:
         return self.sums.peak
