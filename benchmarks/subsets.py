@@ -136,12 +136,15 @@ def main() -> None:
     )  # fmt: skip
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--peers", nargs="+", default=["abess", "L0Learn"])
+    parser.add_argument("--only", default="", help="designs whose title has this in it")
     asked = parser.parse_args()
     known = {"abess": abess, "L0Learn": l0learn}
     peers = {name: known[name] for name in asked.peers}
     print("| design | peer | won | tied | lost | largest loss | time / peer's |")
     print("|---|---|---|---|---|---|---|")
     for title, design in DESIGNS.items():
+        if asked.only not in title:
+            continue
         rows = [compare(design, seed, peers) for seed in range(asked.seeds)]
         for name in peers:
             excess, ratio = np.array([row[name] for row in rows]).T
