@@ -151,7 +151,7 @@ class AdditiveFamily(AnyLossFamily):
 
     @property
     def term_kinds_(self) -> list[str]:
-        """ "absent", "linear" or "smooth" for each feature."""
+        """For each feature "absent", "linear" or "smooth", in the order of columns."""
         alive, basis = np.atleast_2d(self.coef_).any(axis=0), self.basis_
         kinds = []
         for j, curve in enumerate(basis.curves_):
