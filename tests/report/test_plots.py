@@ -234,6 +234,34 @@ def test_stability_of_nothing_says_so() -> None:
     assert texts(ax) == ["No feature was selected in any resample."]
 
 
+def test_knockoffs_show_winners_losers_and_the_line() -> None:
+    statistics = np.array([0.0, 3.0, -1.0, 2.0, 0.5])
+    ax = drawn(report.plot_knockoffs(statistics, 1.5, list("abcde")))
+    assert [bar.get_height() for bar in ax.patches] == [3.0, 2.0, -1.0, 0.5]
+    assert set(texts(ax)) == {"b", "d"}
+    assert any(list(line.get_ydata()) == [1.5, 1.5] for line in ax.lines)
+    assert "2 features selected" in ax.get_xlabel()
+    several = drawn(report.plot_knockoffs(statistics, np.nan, selected=np.array([3])))
+    assert texts(several) == ["x3"]
+    assert (
+        "1 feature selected"
+        in drawn(report.plot_knockoffs(statistics, np.inf, selected=np.array([1]))).get_xlabel()
+    )
+    assert texts(drawn(report.plot_knockoffs(np.zeros(3)))) == [
+        "No feature and no knockoff entered the model."
+    ]
+
+
+def test_stability_paths_name_what_reaches_the_threshold() -> None:
+    path = np.linspace(0, 1, ALPHAS.size)[:, None] * np.array([1.0, 0.3, 0.8, 0.0])
+    ax = drawn(report.plot_stability_path(ALPHAS, path, 0.75, list("abcd")))
+    assert set(texts(ax)) == {"a", "c"}
+    assert len(feature_lines(ax)) == 3
+    assert texts(drawn(report.plot_stability_path(ALPHAS, np.zeros((20, 2))))) == [
+        "No half of the samples chose a feature."
+    ]
+
+
 def test_confusion_counts_pairs() -> None:
     ax = drawn(report.plot_confusion([0, 0, 1, 2], [0, 1, 1, 2], ["a", "b", "c"]))
     assert sorted(texts(ax)) == ["1", "1", "1", "1"]
