@@ -44,8 +44,6 @@ def certify(
         distances = distance_of_form(form, w, point.gradient, pulls)
     violation = float(max(distances.max(initial=0.0), np.abs(point.pull).max()))
 
-    # exchanges are judged by curvature, from columns
-    can_exchange = problem.loss.is_smooth and not problem.design.is_operator
     if penalty.convex:
         gap = _duality_gap(problem, point, objective)
         null = problem.null_objective
@@ -55,13 +53,14 @@ def certify(
         gap = np.nan
         value = max(_relative_violation(problem, violation), _relative_slack(problem, point))
         kind = "critical"
-        curved = problem.loss.is_smooth  # moves need a quadratic bound
-        if value <= tol and curved and not problem.design.is_operator and form is not None:
+        # moves need a quadratic bound, and columns
+        curved = problem.loss.is_smooth and not problem.design.is_operator
+        if value <= tol and curved and form is not None:
             moves = _single_unit_moves(problem, point, form)
             still = _relative_violation(problem, float(moves.max(initial=0.0))) <= max(tol, 1e-12)
             kind = "coordinate-wise" if still else "critical"
             distances = distances if still else np.maximum(distances, moves)
-        elif value <= tol and isinstance(penalty, Budget) and can_exchange:
+        elif value <= tol and isinstance(penalty, Budget) and curved:
             exchanges = exchanges_at(problem, point) if exchanges is None else exchanges
             gain = exchanges.best(penalty.k - len(exchanges.chosen))
             still = gain <= max(tol, 1e-12) * problem.null_objective
