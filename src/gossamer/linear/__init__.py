@@ -37,7 +37,9 @@ from gossamer.linear.inference import (
     StabilitySelection,
 )
 from gossamer.linear.moments import Moments
+from gossamer.linear.ordinal import SparseOrdinal, SparseOrdinalCV
 from gossamer.linear.path import Path
+from gossamer.linear.quantiles import SparseQuantile, SparseQuantileCV
 from gossamer.linear.sketched_ridge import SketchedRidge, SketchedRidgeCV
 from gossamer.linear.splines import SplineBasis
 from gossamer.linear.square_root import SquareRootLasso
@@ -81,8 +83,12 @@ __all__ = [
     "SparseLogisticCV",
     "SparseModel",
     "SparseModelCV",
+    "SparseOrdinal",
+    "SparseOrdinalCV",
     "SparsePoisson",
     "SparsePoissonCV",
+    "SparseQuantile",
+    "SparseQuantileCV",
     "SplineBasis",
     "SquareRootLasso",
     "StabilitySelection",

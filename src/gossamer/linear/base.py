@@ -29,6 +29,10 @@ from gossamer.core.validation import normalised_weights, offsets
 from gossamer.linear.distributed.cluster import is_dask, predicted
 from gossamer.linear.moments import Moments, is_tall, moments_by_part
 from gossamer.linear.path import Path, decreasing, solve_path, strength_grid
+from gossamer.losses import Gamma, NegativeBinomial, Poisson, Tweedie
+
+# losses that take no negative target
+_AMOUNTS = (Gamma, NegativeBinomial, Poisson, Tweedie)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +77,9 @@ class SparseLinearModel(BaseEstimator):
         loss = self._loss(2)
         tags.input_tags.sparse = True
         tags.target_tags.required = True
-        tags.target_tags.multi_output = loss.is_quadratic
-        tags.target_tags.positive_only = type(loss).__name__ == "Poisson"
+        tags.target_tags.positive_only = isinstance(loss, _AMOUNTS)
+        # scikit-learn's checks of several columns take targets of both signs
+        tags.target_tags.multi_output = loss.takes_columns and not isinstance(loss, _AMOUNTS)
         if loss.classifies:
             tags.estimator_type = "classifier"
             tags.classifier_tags = ClassifierTags()
@@ -157,7 +162,7 @@ class SparseLinearModel(BaseEstimator):
     def _target(self, y: np.ndarray) -> np.ndarray:
         """The target as the loss takes it; remembers classes and the shape given."""
         loss = self._loss(2)
-        if not loss.is_quadratic:
+        if not loss.takes_columns:
             y = column_or_1d(y, warn=True)
         self._is_column = y.ndim == 2
         if not loss.classifies:

@@ -334,7 +334,7 @@ class SparseModel(families.GeneralFamily, FixedStrength):
 
     Parameters
     ----------
-    loss : Loss, default Quadratic()
+    loss : Loss or its name, default Quadratic()
     penalty : Penalty, default L1(0.1)
         Brings its own ``weights`` and ``nonnegative``.
 
@@ -359,7 +359,7 @@ class SparseModelCV(families.GeneralFamily, CrossValidated):
 
     Parameters
     ----------
-    loss : Loss, default Quadratic()
+    loss : Loss or its name, default Quadratic()
     penalty : Penalty, default L1(0.1)
         Its strength is replaced by the one chosen.
     """

@@ -11,10 +11,10 @@ from sklearn.utils.metaestimators import available_if
 
 from gossamer.core.loss import Loss
 from gossamer.core.penalty import Penalty
-from gossamer.core.registry import PENALTIES
+from gossamer.core.registry import LOSSES, PENALTIES
 from gossamer.core.structure import Structure
 from gossamer.linear.base import SparseLinearModel
-from gossamer.losses import Logistic, Multinomial, Poisson, Quadratic
+from gossamer.losses import Logistic, Multinomial, Ordinal, Poisson, Quadratic
 from gossamer.penalties import L1, MCP, SCAD, AtMost, ElasticNet
 from gossamer.structures import Elements, Groups, Rows
 
@@ -189,16 +189,25 @@ class AnyLossFamily(Probabilities, SparseLinearModel):
 
     def _loss(self, n_classes: int) -> Loss:
         loss = Quadratic() if self.loss is None else self.loss
+        if isinstance(loss, str):
+            loss = LOSSES[loss]()
         if not isinstance(loss, Loss):
-            raise TypeError(f"loss must be a Loss such as losses.Logistic(), got {loss!r}.")
+            raise TypeError(
+                f'loss must be a name such as "huber" or a Loss, losses.Huber(), got {loss!r}.'
+            )
+        if isinstance(loss, Ordinal):
+            raise TypeError("the ordinal loss needs its thresholds to predict: use SparseOrdinal.")
         return loss
 
     def _classifies(self) -> bool:
         return self._loss(2).classifies
 
+    def _has_probabilities(self) -> bool:
+        return self._classifies() and self._loss(2).is_likelihood
+
     decision_function = available_if(_classifies)(Probabilities.decision_function)
-    predict_proba = available_if(_classifies)(Probabilities.predict_proba)
-    predict_log_proba = available_if(_classifies)(Probabilities.predict_log_proba)
+    predict_proba = available_if(_has_probabilities)(Probabilities.predict_proba)
+    predict_log_proba = available_if(_has_probabilities)(Probabilities.predict_log_proba)
 
 
 @dataclass(eq=False, repr=False)

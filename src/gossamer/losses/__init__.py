@@ -9,6 +9,7 @@ from gossamer.losses.logistic import Logistic
 from gossamer.losses.moreau import MoreauEnvelope
 from gossamer.losses.multinomial import Multinomial
 from gossamer.losses.negative_binomial import NegativeBinomial
+from gossamer.losses.ordinal import Ordinal
 from gossamer.losses.poisson import Poisson
 from gossamer.losses.quadratic import Quadratic
 from gossamer.losses.quantile import Quantile
@@ -26,6 +27,7 @@ __all__ = [
     "MoreauEnvelope",
     "Multinomial",
     "NegativeBinomial",
+    "Ordinal",
     "Poisson",
     "Quadratic",
     "Quantile",

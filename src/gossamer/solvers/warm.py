@@ -41,7 +41,9 @@ class TinyProblem:
         """Solve it, so that its kernel is compiled and in the cache."""
         X = np.asfortranarray(np.random.default_rng(0).standard_normal((_N, _P)))
         y = np.arange(_N) % (3 if self.loss.coupled else 2)
-        if self.loss.comparative:  # times, and whether an event ended them
+        if (
+            self.loss.comparative and not self.loss.classifies
+        ):  # times, and whether an event ended them
             y = np.column_stack([np.arange(_N), y])
         problem = Problem(sparse.csc_array(X) if self.is_sparse else X, y, self.loss, self.penalty)
         with warnings.catch_warnings(), _as_if_large(self.large):

@@ -186,11 +186,11 @@ def survival_times(risk: np.ndarray) -> np.ndarray:
 def plain_target(loss: Loss, signal: np.ndarray) -> np.ndarray:
     """Where the signal is positive, as zeros and ones; as ones and twos, or as survival times, for
     losses that take no others."""
-    if loss.comparative:
-        return survival_times(signal)
     labels = (signal > 0).astype(float)
-    try:
-        loss.encode(labels)
-    except ValueError:
-        return labels + 1
-    return labels
+    for y in (labels, labels + 1):
+        try:
+            loss.encode(y)
+        except ValueError:
+            continue
+        return y
+    return survival_times(signal)
