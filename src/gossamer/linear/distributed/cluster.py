@@ -48,6 +48,10 @@ class DaskPartitions(Partitions):
             answers = [add(answers[i : i + _FAN_IN]) for i in range(0, len(answers), _FAN_IN)]
         return answers[0].compute()
 
+    def _ask_one(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        ask = _dask().delayed(_answer, pure=False)
+        return ask(self.parts[0], (function, arguments)).compute()
+
 
 def _answer(part: Part, question: tuple[Callable[..., Any], tuple[Any, ...]]) -> Any:
     function, arguments = question

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -73,55 +74,84 @@ class _SummedSearch(Search):
         assert isinstance(point, SummedPoint)
         chosen, _ = self.choose(evaluation)
         features = np.unique(self.form.units.positions(chosen)[0] // self.problem.shape[1])
-        w, b = self._of_model(point, features, evaluation.certificate.value)
-        gain = float((point.gradient * (w - point.w)).sum()) + float(point.pull @ (b - point.b))
-        penalty = self.problem.penalty
-        gain += penalty.value(w) - penalty.value(point.w)
-        return self._step(point, w, b, gain).centred()
-
-    def _of_model(
-        self, point: SummedPoint, features: np.ndarray, value: float
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The optimum of the quadratic model on some features."""
-        problem = self.problem
-        bend = max(float(point.sums.bend.max()), 1e-10)
-        extra = (_RIDGE + self.damping) * bend * (not problem.loss.is_quadratic)
-        gram = point.gram(features, extra)
-        ones = gram[:-1, -1] / gram[-1, -1] * problem.fit_intercept
-        curvature = gram[:-1, :-1] - np.outer(ones, gram[:-1, -1])
-        slope = point.gradient[features, 0] - ones * point.pull[0]
-        before = point.w[features, 0]
-        X, y = _table(curvature, curvature @ before - slope, features, len(point.w))
-        small = Problem(X, y, Quadratic(), problem.penalty, fit_intercept=False)
+        model = QuadraticModel.at(self.problem, point, features, self.damping)
+        X, y = model.table(point)
+        small = Problem(X, y, Quadratic(), self.problem.penalty, fit_intercept=False)
+        value = evaluation.certificate.value
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             w = small.solve(w0=point.w, tol=max(1e-14, 1e-3 * min(self.tol, value))).coef[:, None]
-        shift = -point.pull / gram[-1, -1] - ones @ (w - point.w)[features]
-        return w, point.b + (shift if problem.fit_intercept else 0.0)
-
-    def _step(self, point: SummedPoint, w: np.ndarray, b: np.ndarray, gain: float) -> SummedPoint:
-        """The new point, or one on the way to it that lowers the objective enough."""
-        # a path's point was made for another strength
-        problem, penalty = self.problem, self.problem.penalty
-        objective = point.loss + penalty.value(point.w)
-        new = SummedPoint(problem, w, b)
-        value = new.loss + penalty.value(w)
-        # a gain too small for the objective to show is taken on the model's word
-        if value <= objective + 1e-4 * gain or abs(gain) <= _ROUNDING * abs(objective):
-            self.damping /= 10
-            return new
-        public = problem.design.to_public(w - point.w, b - point.b)
-        direction = At(problem.loss, *public)
-        losses = problem.X.reduce(sums.losses_along, point.at, direction, _STEPS)
-        for step, loss in zip(_STEPS, losses / problem.spread.weight, strict=True):
-            w_step = point.w + step * (w - point.w)
-            if loss + penalty.value(w_step) <= objective + 1e-4 * step * gain:
-                return SummedPoint(problem, w_step, point.b + step * (b - point.b))
-        self.damping = max(10 * self.damping, 1.0)
-        return point
+        new = step_to(self.problem, point, w, point.b + model.shift(w - point.w))
+        self.damping = max(10 * self.damping, 1.0) if new is point else self.damping / 10
+        return new.centred()
 
 
-def _table(
+@dataclass(frozen=True, eq=False)
+class QuadraticModel:
+    """``d' C d / 2 + slope' d`` of a change d of some features, the intercept profiled out."""
+
+    features: np.ndarray
+    curvature: np.ndarray  # (f, f)
+    slope: np.ndarray  # (f,)
+    ones: np.ndarray  # (f,) means of the features under the curvature of the loss
+    start: float  # change of the intercept alone
+
+    @classmethod
+    def of(
+        cls, gram: np.ndarray, features: np.ndarray, gradient: np.ndarray, pull: np.ndarray,
+        intercept: bool,
+    ) -> QuadraticModel:  # fmt: skip
+        """From the Gram matrix of the features and ones, and from gradients (p, 1) and (1,)."""
+        ones = gram[:-1, -1] / gram[-1, -1] * intercept
+        return cls(
+            features, gram[:-1, :-1] - np.outer(ones, gram[:-1, -1]),
+            gradient[features, 0] - ones * pull[0], ones, -pull[0] / gram[-1, -1] * intercept,
+        )  # fmt: skip
+
+    @classmethod
+    def at(
+        cls, problem: SummedProblem, point: SummedPoint, features: np.ndarray, damping: float = 0.0
+    ) -> QuadraticModel:
+        """Of all rows: f x f numbers of every part."""
+        bend = max(float(point.sums.bend.max()), 1e-10)
+        extra = (_RIDGE + damping) * bend * (not problem.loss.is_quadratic)
+        gram = point.gram(features, extra)
+        return cls.of(gram, features, point.gradient, point.pull, problem.fit_intercept)
+
+    def table(self, point: SummedPoint) -> tuple[np.ndarray, np.ndarray]:
+        """A small table whose least squares are the model."""
+        before = point.w[self.features, 0]
+        cross = self.curvature @ before - self.slope
+        return quadratic_table(self.curvature, cross, self.features, len(point.w))
+
+    def shift(self, change: np.ndarray) -> np.ndarray:
+        """(1,) change of the intercept that goes with a change (p, 1) of the coefficients."""
+        return self.start - self.ones @ change[self.features]
+
+
+def step_to(
+    problem: SummedProblem, point: SummedPoint, w: np.ndarray, b: np.ndarray
+) -> SummedPoint:
+    """The new point, or one on the way to it that lowers the objective enough, or the old one."""
+    penalty = problem.penalty  # not the point's: a path's point was made for another strength
+    objective = point.loss + penalty.value(point.w)
+    gain = float((point.gradient * (w - point.w)).sum()) + float(point.pull @ (b - point.b))
+    gain += penalty.value(w) - penalty.value(point.w)
+    new = SummedPoint(problem, w, b)
+    # a gain too small for the objective to show is taken on the model's word
+    is_tiny = abs(gain) <= _ROUNDING * abs(objective)
+    if is_tiny or new.loss + penalty.value(w) <= objective + 1e-4 * gain:
+        return new
+    direction = At(problem.loss, *problem.design.to_public(w - point.w, b - point.b))
+    losses = problem.X.reduce(sums.losses_along, point.at, direction, _STEPS)
+    for step, loss in zip(_STEPS, losses / problem.spread.weight, strict=True):
+        w_step = point.w + step * (w - point.w)
+        if loss + penalty.value(w_step) <= objective + 1e-4 * step * gain:
+            return SummedPoint(problem, w_step, point.b + step * (b - point.b))
+    return point
+
+
+def quadratic_table(
     curvature: np.ndarray, cross: np.ndarray, features: np.ndarray, p: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows X (r, p) and y (r,) whose mean squares are ``w' C w / 2 - cross' w``, but for a number.

@@ -46,12 +46,22 @@ class Partitions(ABC):
         self, function: Callable[..., Any], *arguments: Any, combine: Combine = total
     ) -> Any:
         """``function(part, *arguments)`` of every part, combined."""
-        answer = self._reduce(function, arguments, combine)
+        return self._counted(arguments, self._reduce(function, arguments, combine))
+
+    def ask_one(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """``function(part, *arguments)`` of the first part, where that is."""
+        return self._counted(arguments, self._ask_one(function, arguments))
+
+    def _counted(self, question: Any, answer: Any) -> Any:
         old = self.traffic
         self.traffic = Traffic(
-            old.rounds + 1, old.asked + _size(arguments), old.answered + _size(answer)
+            old.rounds + 1, old.asked + _size(question), old.answered + _size(answer)
         )
         return answer
+
+    @abstractmethod
+    def _ask_one(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        """The answer of the first part."""
 
     @abstractmethod
     def _reduce(
@@ -77,10 +87,14 @@ class ReadParts(Partitions):
     def _reduce(
         self, function: Callable[..., Any], arguments: tuple[Any, ...], combine: Combine
     ) -> Any:
+        # one answer at a time: a Gram matrix of every batch would not fit
         answers: Iterator[Any] = (
             function(self.part_of(batch), *arguments) for batch in self.batches
         )
         return reduce(lambda one, other: combine([one, other]), answers)
+
+    def _ask_one(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        return function(self.part_of(next(iter(self.batches))), *arguments)
 
 
 class ChosenRows(Partitions):
@@ -94,6 +108,9 @@ class ChosenRows(Partitions):
         self, function: Callable[..., Any], arguments: tuple[Any, ...], combine: Combine
     ) -> Any:
         return self.whole.reduce(_of_chosen, function, self.chosen, *arguments, combine=combine)
+
+    def _ask_one(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        return self.whole.ask_one(_of_chosen, function, self.chosen, *arguments)
 
 
 def _of_chosen(

@@ -98,14 +98,19 @@ class SummedProblem(Problem):
 
     def solver(self, name: str | Solver = "auto") -> Solver:
         from gossamer.linear.distributed.newton import SummedNewton
+        from gossamer.linear.distributed.surrogate import SurrogateSplicing
 
-        if name in ("auto", "SummedNewton", "summednewton"):
-            return SummedNewton()
-        if isinstance(name, SummedNewton):
+        own: tuple[Solver, ...] = (SummedNewton(), SurrogateSplicing())
+        if isinstance(name, SummedNewton | SurrogateSplicing):
             return name
+        for solver in own:
+            asked = name == "auto" or str(name).lower() == type(solver).__name__.lower()
+            if asked and (name != "auto" or solver.refuses(self) is None):
+                return solver
+        reasons = "; ".join(f"{type(solver).__name__}: {solver.refuses(self)}" for solver in own)
         raise UnsupportedProblem(
-            f"solver {name!r} needs the rows in one array: leave solver='auto' where they are in "
-            "parts."
+            f"no solver {name!r} for rows in parts ({reasons}). Leave solver='auto', or fit rows "
+            "in one array."
         )
 
     # -- the model without features ----------------------------------------------------------------
