@@ -117,6 +117,8 @@ def test_bad_collections_are_refused(X: np.ndarray) -> None:
         gs.Lasso().fit(rows[:, 0], y)
     with pytest.raises(ValueError, match="one class only"):
         gs.SparseLogistic().fit(rows, np.ones(N))
+    with pytest.raises(ValueError, match="no finite intercept"):
+        gs.SparsePoisson().fit(rows, np.zeros(N))
     with pytest.raises(UnsupportedProblem, match="sums over rows of one output"):
         gs.SparseLogistic().fit(rows, np.arange(N) % 3)
     with pytest.raises(ValueError, match="whole number >= 2"):

@@ -56,8 +56,9 @@ def parts_of_batches(model: SparseLinearModel, batches: Iterable[Any]) -> Partit
             ensure_min_samples=1, reset=number == 0,
         )  # fmt: skip
         n_columns = X.shape[1]
-        labels.append(np.unique(y) if classifies else y[:0])
-    if not labels:
+        if classifies:
+            labels.append(np.unique(y))
+    if not n_columns:
         raise ValueError("batches gave no rows.")
     if isinstance(batches, ParquetBatches):
         model.feature_names_in_ = np.array(batches.feature_names, dtype=object)

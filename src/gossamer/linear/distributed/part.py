@@ -64,7 +64,10 @@ def make_part(
     if X.dtype not in (np.float32, np.float64):
         X = X.astype(float)
     y = np.asarray(y)
-    target = loss.encode(y if classes is None else np.searchsorted(classes, y))
+    y = y if classes is None else np.searchsorted(classes, y)
+    # what an encoder asks of all rows, such as a count above zero, one row more fulfils
+    witness = np.ones((1, *y.shape[1:]), dtype=y.dtype)
+    target = loss.encode(np.concatenate([y, witness]))[:-1]
     for name, values in (("y", target), ("sample_weight", sample_weight), ("offset", offset)):
         if values is not None and len(values) != len(X):
             raise ValueError(

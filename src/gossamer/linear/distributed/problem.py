@@ -117,7 +117,13 @@ class SummedProblem(Problem):
     @cached_property
     def null(self) -> SummedPoint:
         """The model without features."""
-        return SummedPoint(self, np.zeros(self.shape), np.zeros(self.shape[1])).centred()
+        null = SummedPoint(self, np.zeros(self.shape), np.zeros(self.shape[1])).centred()
+        if np.abs(null.pull).max() > 1e-3 * null.peak:
+            raise ValueError(
+                f"y has no finite intercept under {self.loss!r}: it is zero everywhere, or of one "
+                "class only."
+            )
+        return null
 
     @cached_property
     def null_intercept(self) -> np.ndarray:
