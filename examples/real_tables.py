@@ -249,6 +249,18 @@ def bikeshare() -> Table:
     return _table("bikeshare", X_unit, frame["bikers"], X.columns, "poisson", note, groups)
 
 
+def nile() -> tuple[np.ndarray, np.ndarray]:
+    """Years and yearly flows of the Nile at Aswan, 1871 to 1970 (10^8 cubic metres)."""
+    frame = _rdataset("datasets", "Nile")
+    return frame["time"].to_numpy(float), frame["value"].to_numpy(float)
+
+
+def motorcycle() -> tuple[np.ndarray, np.ndarray]:
+    """Milliseconds after an impact and the acceleration of a rider's head in g, 133 points."""
+    frame = _rdataset("MASS", "mcycle")
+    return frame["times"].to_numpy(float), frame["accel"].to_numpy(float)
+
+
 @lru_cache
 def bikeshare_numbers() -> Table:
     """Bikes rented in 8645 hours, with the hour, the weekday and the weather as numbers."""

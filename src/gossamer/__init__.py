@@ -97,6 +97,7 @@ _HOMES = {
         "PostSelection",
         "MultiSplit",
         "TableEncoder",
+        "OrderedLevels",
         "TrendFilter",
         "TrendFilterCV",
         "save",

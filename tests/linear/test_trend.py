@@ -46,7 +46,7 @@ def test_optimum_is_a_convex_solvers(order, spacing, rng):
     y = np.sin(x) + 0.3 * rng.standard_normal(n)
     s = rng.integers(1, 4, n).astype(float)
     alpha = 0.01 * largest_strength(y, Differences(x, order), s / s.sum())
-    model = gs.TrendFilter(alpha, order=order, tol=1e-9).fit(x, y, sample_weight=s)
+    model = gs.TrendFilter(alpha, order=order, tol=1e-7).fit(x, y, sample_weight=s)
     b, D = cp.Variable(n), _dense(x, order)
     cost = cp.sum(cp.multiply(s / s.sum(), cp.square(y - b))) / 2 + alpha * cp.norm1(D @ b)
     best = cp.Problem(cp.Minimize(cost)).solve("CLARABEL")
@@ -75,7 +75,7 @@ def test_kinks_are_found():
     """Without noise a broken line keeps its kinks, and is predicted between the points."""
     x = np.arange(101.0)
     y = np.where(x < 30, x, np.where(x < 70, 30.0, 30 - 2 * (x - 70)))
-    model = gs.TrendFilter(1e-3, order=1, tol=1e-12).fit(x, y)
+    model = gs.TrendFilter(1e-3, order=1, tol=1e-9).fit(x, y)
     # what is left of a kink after shrinkage may lie on its neighbour too
     assert {30.0, 70.0} <= set(model.knots_) <= {29.0, 30.0, 31.0, 69.0, 70.0, 71.0}
     np.testing.assert_allclose(model.predict([10.5, 50.5]), [10.5, 30.0], atol=0.05)

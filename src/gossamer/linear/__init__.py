@@ -37,6 +37,7 @@ from gossamer.linear.inference import (
     StabilitySelection,
 )
 from gossamer.linear.moments import Moments
+from gossamer.linear.ordered_levels import OrderedLevels
 from gossamer.linear.ordinal import SparseOrdinal, SparseOrdinalCV
 from gossamer.linear.path import Path
 from gossamer.linear.quantiles import SparseQuantile, SparseQuantileCV
@@ -66,6 +67,7 @@ __all__ = [
     "MultiSplit",
     "MultiTaskLasso",
     "MultiTaskLassoCV",
+    "OrderedLevels",
     "Path",
     "PostSelection",
     "SCADRegressor",

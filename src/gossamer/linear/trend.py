@@ -64,7 +64,7 @@ class TrendFilter(RegressorMixin, BaseEstimator):
     order : int from 0 to 3, default 1
         Degree of the pieces.
     tol : float, default 1e-6
-        Duality gap to stop at, relative to half the variance of y.
+        Duality gap to stop at, relative to the objective.
     max_iter : int, default 200
 
     Attributes

@@ -15,6 +15,8 @@ from gossamer.penalties.variation import chain_prox
 # how much the centring parameter grows, and how near to the border a step may go
 _GROWTH, _BORDER = 2.0, 0.99
 _MAX_IDLE = 15
+# relative to the null objective, below which an objective is rounding
+_FLOOR = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +24,9 @@ class Trend:
     """The filtered signal, and how far from optimal it can be.
 
     values : (n,) the signal.    dual : (n - order - 1,) in [-1, 1], one a possible knot.
+
+    The certificate's value is the gap relative to the objective itself: the null objective, that
+    of the mean, can be thousands of times larger where there is a trend.
     """
 
     values: np.ndarray
@@ -165,13 +170,15 @@ class _Dual:
             values, slopes = self._primal(v)
             slopes = slopes / scale
             gap = float(np.abs(slopes).sum() - v @ slopes)
+            misfit = self.weights @ (self.y - values) ** 2 / (2 * scale)
+            value = gap / max(misfit + float(np.abs(slopes).sum()), _FLOOR)
             if on_step is not None:
-                on_step(n_iter, gap * scale / max(self.null_objective, 1e-300))
+                on_step(n_iter, value)
             if best is None or gap < 0.9 * best[0]:
                 best, idle = (gap, values, v), 0
             else:
                 idle += 1
-            if gap * scale <= tol * self.null_objective:
+            if value <= tol:
                 status = Status.CONVERGED
                 break
             if idle > _MAX_IDLE:
@@ -238,8 +245,9 @@ class _Dual:
         # of what is almost complementary, the larger part counts: a knot, or none
         largest = charge.max(initial=0.0)
         is_knot = (charge > 1e-10 * largest) & (charge > largest * (1 - np.abs(v)))
+        value = gap / max(objective, _FLOOR * null) if null > 0 else gap
         certificate = Certificate(
-            value=gap / null if null > 0 else gap, tol=tol, kind="global", gap=gap,
+            value=value, tol=tol, kind="global", gap=gap,
             violation=np.nan, objective=objective, null_objective=null,
             support=np.flatnonzero(is_knot) + self.differences.order,
         )  # fmt: skip
