@@ -71,6 +71,8 @@ _HOMES = {
         "MultiTaskLassoCV",
         "MCPRegressor",
         "MCPRegressorCV",
+        "RelaxedLasso",
+        "RelaxedLassoCV",
         "SCADRegressor",
         "SCADRegressorCV",
         "SparseLogistic",

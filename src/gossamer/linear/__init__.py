@@ -41,6 +41,7 @@ from gossamer.linear.ordered_levels import OrderedLevels
 from gossamer.linear.ordinal import SparseOrdinal, SparseOrdinalCV
 from gossamer.linear.path import Path
 from gossamer.linear.quantiles import SparseQuantile, SparseQuantileCV
+from gossamer.linear.relaxed import RelaxedLasso, RelaxedLassoCV
 from gossamer.linear.sketched_ridge import SketchedRidge, SketchedRidgeCV
 from gossamer.linear.splines import SplineBasis
 from gossamer.linear.square_root import SquareRootLasso
@@ -70,6 +71,8 @@ __all__ = [
     "OrderedLevels",
     "Path",
     "PostSelection",
+    "RelaxedLasso",
+    "RelaxedLassoCV",
     "SCADRegressor",
     "SCADRegressorCV",
     "ShapeFunction",

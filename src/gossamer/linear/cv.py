@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -40,6 +40,8 @@ from gossamer.linear.folds import (
 )
 from gossamer.linear.moments import Moments, merged
 from gossamer.linear.path import Path, solve_along
+
+Version: TypeAlias = tuple[np.ndarray, Any]  # coefficients and intercepts, for X as given
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +87,14 @@ class Selecting(SparseLinearModel):
         self, problem: Problem, on_step: Callable[[int, float, Result], None] | None = None
     ) -> Path:
         """The path on all samples."""
+
+    def _versions(self, problem: Problem, result: Result) -> list[Version]:
+        """The models that a step of the path stands for, each judged by the folds."""
+        return [(result.coef, result.intercept)]
+
+    def _of_one_version(self, curves: np.ndarray) -> np.ndarray:
+        """(n_folds, m) the curves of the version that is kept, of (n_folds, m, n_versions)."""
+        return curves[:, :, 0]
 
     @abstractmethod
     def _keep_step(self, path: Path, index: int) -> None:
@@ -242,7 +252,7 @@ class Selecting(SparseLinearModel):
                 stacklevel=4,
             )
             folds = folds[: len(curves)]
-        scores = np.array(curves).T
+        scores = self._of_one_version(np.array(curves)).T
         sizes = np.array([fold.weight for fold in folds])
         share = sizes / sizes.sum()
         mean = scores @ share
@@ -274,7 +284,8 @@ class Selecting(SparseLinearModel):
             warnings.simplefilter("ignore", ConvergenceWarning)
             # a generator keeps the curves that are finished when an interrupt comes
             work = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")(
-                delayed(_fold_curve)(fold, alphas, step_of_fold, **solving) for fold in folds
+                delayed(_fold_curve)(fold, alphas, step_of_fold, self._versions, **solving)
+                for fold in folds
             )
             try:
                 for curve in work:
@@ -334,15 +345,21 @@ def _nothing() -> None:
 
 
 def _fold_curve(
-    fold: Fold, alphas: np.ndarray, advance: Callable[[], object], **solving: Any
-) -> np.ndarray:
-    """(m,) mean loss of the held-out samples along the path."""
+    fold: Fold, alphas: np.ndarray, advance: Callable[[], object],
+    versions: Callable[[Problem, Result], list[Version]], **solving: Any,
+) -> np.ndarray:  # fmt: skip
+    """(m, n_versions) mean loss of the held-out samples along the path."""
     problem, held_out = fold.split()
-    curve: list[float] = []
+    curve: list[list[float]] = []
     for result in solve_along(problem, alphas, **solving):
         if result.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
-        curve.append(held_out.mean_loss(result.coef.reshape(problem.shape), result.intercept))
+        curve.append(
+            [
+                held_out.mean_loss(coef.reshape(problem.shape), intercept)
+                for coef, intercept in versions(problem, result)
+            ]
+        )
         advance()
     return np.array(curve)
 
