@@ -25,9 +25,13 @@ class DebiasedLasso(Inference):
     The lasso shrinks; its bias is estimated and taken away along directions :math:`z_j`, what the
     lasso leaves of column j when it is explained by all the others:
 
-    .. math:: \hat b_j = \hat\beta_j + \frac{z_j^\top (y - X \hat\beta)}{z_j^\top x_j}, \qquad
+    .. math:: \hat b_j = \hat\beta_j
+        + \frac{z_j^\top (y - X \hat\beta)}{(1 - \hat s / n)\, z_j^\top x_j}, \qquad
         \hat b_j - \beta_j \approx N\Bigl(0,\;
         \frac{\sigma^2 \|z_j\|^2}{(z_j^\top x_j)^2}\Bigr)
+
+    with the number :math:`\hat s` of features that the lasso selects: its residuals are as much
+    smaller than the noise as it has degrees of freedom.
 
     It holds for a linear model with independent noise of one variance, when the number of
     coefficients that matter is small against :math:`\sqrt n / \log p`.
@@ -35,8 +39,10 @@ class DebiasedLasso(Inference):
     Parameters
     ----------
     noise : {"auto", "cv", "scaled", "least_squares"} or float, default "auto"
-        The standard deviation of the noise, or how it is estimated:
-        see :func:`~gossamer.linear.inference.noise_level`.
+        The standard deviation of the noise, or how it is estimated, see
+        :func:`~gossamer.linear.inference.noise_level`; "auto" is
+        :math:`\|y - X \hat\beta\| / (\sqrt n\, (1 - \hat s / n))`, which holds what the lasso's
+        own error adds to the noise.
     n_folds, n_strengths : int, defaults 5 and 30
         Cross-validation of the regressions of the columns, which share one strength.
     n_jobs : int, default None
@@ -57,6 +63,7 @@ class DebiasedLasso(Inference):
     Zhang and Zhang (2014), Confidence intervals for low dimensional parameters.
     van de Geer, Bühlmann, Ritov and Dezeure (2014), On asymptotically optimal confidence regions.
     Javanmard and Montanari (2014), Confidence intervals and hypothesis testing.
+    Bellec and Zhang (2022), De-biasing the lasso with degrees-of-freedom adjustment.
 
     Examples
     --------
@@ -97,8 +104,13 @@ class DebiasedLasso(Inference):
         centred, scale = X - X.mean(axis=0), X.std(axis=0)
         alive = scale > 1e-12 * np.abs(X).max(axis=0)
         model = lasso_by_folds(n, p).fit(X, y)
-        self.noise_ = noise_level(X, y, self.noise, model)
         self.lasso_coef_ = model.coef_
+        residual = y - y.mean() - centred @ model.coef_
+        left = max(1 - np.count_nonzero(model.coef_) / n, 1 / n)
+        if isinstance(self.noise, str) and self.noise == "auto":
+            self.noise_ = float(np.linalg.norm(residual) / np.sqrt(n) / left)
+        else:
+            self.noise_ = noise_level(X, y, self.noise, model)
         self.coef_, self.standard_errors_ = np.zeros(p), np.full(p, np.inf)
         if alive.any():
             unit = centred[:, alive] / scale[alive]
@@ -107,9 +119,8 @@ class DebiasedLasso(Inference):
                 unit, n_folds=self.n_folds, n_strengths=self.n_strengths, rng=rng,
                 n_jobs=self.n_jobs, on_step=on_step,
             )  # fmt: skip
-            residual = y - y.mean() - centred @ model.coef_
             coef, error = debiased(
-                centred[:, alive], unit @ found.directions.T, residual, model.coef_[alive]
+                centred[:, alive], unit @ found.directions.T, residual / left, model.coef_[alive]
             )
             self.coef_[alive], self.standard_errors_[alive] = coef, self.noise_ * error
         self.p_values_ = 2 * norm.sf(np.abs(self.coef_) / self.standard_errors_)
