@@ -33,7 +33,8 @@ ESTIMATORS = [
 
 def small(cls: type[SparseLinearModel]) -> SparseLinearModel:
     model = cls()
-    return model.set_params(n_alphas=4, cv=3) if "cv" in model.get_params() else model
+    steps = {"max_nonzero": 3} if cls is linear.BestSubsetCV else {"n_alphas": 4}
+    return model.set_params(**steps, cv=3) if "cv" in model.get_params() else model
 
 
 @pytest.fixture
@@ -82,6 +83,8 @@ def test_every_estimator(cls: type, data: Any, tmp_path: Path) -> None:
         y = np.column_stack([y, -y])
     elif "Logistic" in cls.__name__:
         y = y > 1
+    elif "Ordinal" in cls.__name__:
+        y = np.minimum(y, 2)
     elif "Cox" in cls.__name__:
         y = np.column_stack([y, y > 1])
     model.fit(X, y)
@@ -111,6 +114,21 @@ def test_penalties_losses_and_structures(
     again = round_trip(model, tmp_path)
     assert repr(again) == repr(model)
     np.testing.assert_array_equal(clone(again).fit(X, y).coef_, model.coef_)
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        [[1, 3], [0, 2, 4, 5]],
+        {"v": [1, 3], "u": [0, 2, 4, 5]},
+        {"v": ["b", "d"], "u": list("acef")},
+        {"v": np.array([1, 3]), "u": np.array([0, 2, 4, 5])},
+        list("abcabc"),
+    ],
+)
+def test_groups_keep_their_names_and_their_order(groups: Any, tmp_path: Path) -> None:
+    structure = gs.Groups(groups)
+    assert round_trip(gs.L1(0.1, on=structure), tmp_path).on == structure
 
 
 def test_groups_by_column_names(data: Any, tmp_path: Path) -> None:

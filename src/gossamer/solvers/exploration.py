@@ -52,7 +52,7 @@ class Exploration:
             self._arrive(chosen, self.point)
             more = self._promising()
             self.is_complete = bool(np.isin(more, working).all())
-            yield self.point.loss + self.prices[chosen].sum()
+            yield self.point.loss + float(self.prices[chosen].sum())
             if self.is_complete:
                 return
             working = np.union1d(working, more)

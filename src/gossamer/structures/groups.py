@@ -97,10 +97,13 @@ class Groups(Structure):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that ``Groups(**data)`` accepts."""
-        if self.labels is None:
-            assert self.members is not None
-            return {"groups": [list(group) for group in self.members]}
-        return {"groups": [_plain(self.names[code]) for code in self.labels]}
+        if self.members is None:
+            assert self.labels is not None
+            return {"groups": [_plain(self.names[code]) for code in self.labels]}
+        members = [[_plain(member) for member in group] for group in self.members]
+        if self.names == tuple(range(len(members))):
+            return {"groups": members}
+        return {"groups": dict(zip(map(_plain, self.names), members, strict=True))}
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Groups):
@@ -117,6 +120,7 @@ class Groups(Structure):
 
 def _plain(label: Any) -> Any:
     """A label as JSON can hold it."""
+    label = label.item() if isinstance(label, np.generic) else label
     return label if isinstance(label, str | int | float) else str(label)
 
 
