@@ -15,7 +15,7 @@ import gossamer as gs
 from gossamer import cli
 from gossamer.core.problem import Problem
 from gossamer.linear import cv
-from gossamer.report import resampling
+from gossamer.linear.inference import resampling
 from gossamer.solvers import ActiveSetNewton
 
 Tables = Callable[[str], pd.DataFrame]
@@ -210,7 +210,7 @@ def test_a_bug_is_no_bad_input(fit: Any, table: Tables, monkeypatch: pytest.Monk
     def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("loose screw")
 
-    monkeypatch.setattr(resampling, "half_sample", broken)
+    monkeypatch.setattr(resampling, "halves", broken)
     words = ["--resamples", "2", "--alpha", "0.1"]
     refused(fit(table("regression"), *words), "loose screw", "--debug", code=1)
     with pytest.raises(RuntimeError, match="loose screw"):

@@ -98,7 +98,7 @@ BALLS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("ball", "norm"), BALLS, ids=lambda piece: repr(piece)[:30])
+@pytest.mark.parametrize(("ball", "norm"), BALLS, ids=[repr(ball) for ball, _ in BALLS])
 def test_ball(ball, norm):
     """Projection and whole problem; the trace-constrained multi-task model is the last."""
     rng = np.random.default_rng(2)
