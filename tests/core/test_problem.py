@@ -7,6 +7,7 @@ import pytest
 from scipy import sparse
 
 from gossamer.core import Problem
+from gossamer.core.design import Design
 from gossamer.core.registry import LOSSES
 from gossamer.losses import Huber, Logistic, Multinomial, Poisson, Quadratic
 from gossamer.penalties import L1, MCP, ElasticNet
@@ -229,3 +230,14 @@ def test_strength_max_is_tight_through_the_problem(X, y):
         )
         assert not at.any()
         assert below.any()
+
+
+def test_a_compiled_pass_gives_the_same_squares(rng, monkeypatch):
+    X = np.asfortranarray(5 + rng.standard_normal((30, 8)))
+    s, h = np.full(30, 1 / 30), rng.uniform(size=(30, 1))
+    for precision, tol in ((np.float64, 1e-13), (np.float32, 1e-6)):
+        design = Design(X.astype(precision, order="F"), s, center=True, standardise=True)
+        expected = design.weighted_squares(h)
+        monkeypatch.setattr("gossamer.core.design._LARGE", 0)
+        np.testing.assert_allclose(design.weighted_squares(h), expected, rtol=tol)
+        monkeypatch.undo()

@@ -10,7 +10,8 @@ from gossamer.core import Problem, UnsupportedProblem
 from gossamer.losses import Logistic, Multinomial, Quadratic
 from gossamer.penalties import L1, AtMost
 from gossamer.solvers import IHT, OMP, CoSaMP, FoBa
-from gossamer.structures import Groups, Rows
+from gossamer.solvers.greedy import Supports
+from gossamer.structures import Elements, Groups, Rows
 
 GREEDY = [OMP(), CoSaMP(), IHT(), IHT(pursuit=False), FoBa()]
 NAMES = ["omp", "cosamp", "htp", "iht", "foba"]
@@ -132,3 +133,31 @@ def test_steps_are_limited_and_said(rng):
         result = Problem(X, y, Quadratic(), AtMost(8)).solve("omp", max_iter=3)
     assert result.status is Status.MAX_ITER
     assert len(result.certificate.support) == 3
+
+
+@pytest.mark.parametrize("shape", ["features", "groups", "tasks", "sparse", "duplicates"])
+def test_columns_that_are_kept_refit_as_the_samples_do(shape, monkeypatch):
+    rng = np.random.default_rng(0)
+    X, on = 3 + rng.standard_normal((60, 40)), Elements()
+    if shape == "duplicates":
+        X[:, 20:] = X[:, :20]
+    y = X[:, :4] @ [1.0, -2.0, 1.0, 2.0] + rng.standard_normal(60)
+    if shape == "groups":
+        on = Groups(np.arange(40) // 4)
+    if shape == "tasks":
+        y, on = np.column_stack([y, X[:, 7] - X[:, 30]]), Rows()
+    if shape == "sparse":
+        X = sparse.csc_array(np.where(X > 3, X, 0.0))
+    problem = Problem(
+        X, y, Quadratic(), AtMost(3, on=on, ridge=0.1),
+        sample_weight=rng.uniform(size=60), standardise=True,
+    )  # fmt: skip
+    start, chosen = problem.start(), np.array([1, 0, 7])
+    fast = Supports(problem).refit(chosen, start)
+    assert "gradient" in vars(fast)  # not by a pass over X
+    monkeypatch.setattr("gossamer.solvers.gram_refits._MOST", 0)
+    slow = Supports(problem).refit(chosen, start)
+    assert "gradient" not in vars(slow)
+    np.testing.assert_allclose(fast.w, slow.w, atol=1e-10)
+    np.testing.assert_allclose(fast.b, slow.b, atol=1e-10)
+    np.testing.assert_allclose(fast.gradient, slow.gradient, atol=1e-10)

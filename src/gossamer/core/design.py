@@ -73,13 +73,18 @@ class Design:
         constant = squares <= (1e-7 * np.abs(self.means)) ** 2 + np.finfo(float).tiny
         return np.where(constant, 1.0, np.sqrt(squares))
 
+    @property
+    def _reads_by_column(self) -> bool:
+        """Whether a compiled pass over the columns pays."""
+        return bool(self.X.size > _LARGE and self.X.flags.f_contiguous)
+
     def _transpose_times(self, u: np.ndarray) -> np.ndarray:
         if self.is_operator or self.is_sparse:
             return np.asarray(self.X.T @ u)
         product = np.empty((self.shape[1], u.shape[1]))
         same = self.X.dtype == u.dtype
         short = u.shape[1] == 1 and (self.shape[0] <= _LONG or not same)
-        if short and self.X.size > _LARGE and self.X.flags.f_contiguous:
+        if short and self._reads_by_column:
             from gossamer.kernels import bind, passes
 
             run = bind(passes.transpose_times)
@@ -127,6 +132,13 @@ class Design:
         if self.is_sparse:
             return self._sparse_squares(h)
         squares = np.empty((self.shape[1], h.shape[1]))
+        if h.shape[1] == 1 and self._reads_by_column:
+            from gossamer.kernels import bind, passes
+
+            means = np.zeros(self.shape[1]) if self.center is None else self.center
+            run = bind(passes.weighted_squares)
+            run(self.X, np.ascontiguousarray(h[:, 0]), means, squares.ravel())
+            return squares if self.scale is None else squares / self.scale[:, None] ** 2
         for at in _chunks(self.shape[1]):
             squares[at] = np.square(self.columns(np.arange(self.shape[1])[at])).T @ h
         return squares

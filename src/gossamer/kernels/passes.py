@@ -14,3 +14,13 @@ def transpose_times(X, u, out):
         for i in range(X.shape[0]):
             total += X[i, j] * u[i]
         out[j] = total
+
+
+def weighted_squares(X, h, means, out):
+    """``out_j = sum_i h_i (X_ij - means_j)^2``, in one reading of X."""
+    for j in range(X.shape[1]):
+        total = 0.0
+        for i in range(X.shape[0]):
+            entry = X[i, j] - means[j]
+            total += h[i] * entry * entry
+        out[j] = total

@@ -10,16 +10,20 @@ from functools import cached_property
 import numpy as np
 
 from gossamer.core.certificate import certify
+from gossamer.core.exchange import Exchanges, exchanges
 from gossamer.core.point import Point
 from gossamer.core.problem import Problem
 from gossamer.core.result import Status
 from gossamer.core.solver import Outcome, Solver
 from gossamer.penalties import AtMost
 from gossamer.penalties.at_most import largest
+from gossamer.solvers.gram_refits import GramRefits
 from gossamer.solvers.refit import refit
 
 # a lower objective counts when rounding cannot have made it
 _GAIN = 1e-12
+# units whose columns of the Hessian are computed along with one that is needed
+_AHEAD = 31
 
 
 class Supports:
@@ -30,6 +34,8 @@ class Supports:
         self.problem, self.penalty = problem, problem.penalty
         self.units = problem.penalty.units(problem.shape)
         self.k = min(problem.penalty.k, self.units.count)
+        exact = problem.loss.is_quadratic and not self.penalty.nonnegative
+        self._gram = GramRefits(problem, self.penalty.ridge) if exact else None
 
     @cached_property
     def curvature(self) -> np.ndarray:
@@ -63,7 +69,35 @@ class Supports:
 
     def refit(self, chosen: np.ndarray, start: Point) -> Point:
         """The best coefficients on some units."""
-        return refit(self.problem, np.sort(self.units.positions(chosen)[0]), start)
+        at = np.sort(self.units.positions(chosen)[0])
+        if self._gram is not None and self._known(self._gram, chosen, at, start):
+            point = self._gram.refit(at)
+            if point is not None:
+                return point
+        return refit(self.problem, at, start)
+
+    def _known(self, gram: GramRefits, chosen: np.ndarray, at: np.ndarray, start: Point) -> bool:
+        """Whether the columns of the support are at hand, or there is room to read them.
+
+        Columns of the units that pull hardest are read along: one pass over X serves several.
+        """
+        if not gram.missing(at).size:
+            return True
+        ahead = min(_AHEAD, self.k - len(chosen))
+        next_ones = self.best(self.scores(start), ahead) if ahead > 0 else chosen[:0]
+        wanted = self.units.positions(np.union1d(chosen, next_ones))[0]
+        return gram.read(gram.missing(wanted))
+
+    def exchanges(self, point: Point) -> Exchanges | None:
+        """Those of a point, where the columns of the Hessian are known."""
+        chosen = self.support(point)
+        at = self.units.positions(chosen)[0]
+        if self._gram is None or self._gram.missing(at).size:
+            return None
+        smooth = (point.gradient + self.penalty.ridge * point.w).ravel()
+        blocks = self._gram.hessian.blocks(self.units)
+        columns = self._gram.columns_of(at)
+        return exchanges(self.units, chosen, point.w.ravel(), smooth, columns, blocks)
 
     def objective(self, point: Point) -> float:
         """Loss and ridge, whether or not the budget is kept."""
@@ -120,7 +154,8 @@ class GreedySolver(Solver):
                     break
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
-        certificate = certify(self.judged(problem, best), best, tol).certificate
+        judged, moves = self.judged(problem, best), supports.exchanges(best)
+        certificate = certify(judged, best, tol, moves).certificate
         if certificate.holds:
             status = Status.CONVERGED
         elif status is Status.CONVERGED:

@@ -77,7 +77,7 @@ def _halved(
 ) -> tuple[np.ndarray, float]:  # fmt: skip
     # what its sign holds goes to zero at once, not by ever shorter steps
     step = np.where(support.signed & ~moving, x, 0.0)
-    step[moving] = _solve(hessian[np.ix_(moving, moving)], gradient[moving])
+    step[moving] = solved(hessian[np.ix_(moving, moving)], gradient[moving])
     for _ in range(_MAX_HALVINGS):
         following = support.project(x - step)
         reached = support.value(following)
@@ -87,8 +87,8 @@ def _halved(
     return x, value
 
 
-def _solve(hessian: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-    """The Newton step, of least norm where columns depend on each other."""
+def solved(hessian: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """A Newton step, of least norm where columns depend on each other."""
     scale = np.sqrt(np.maximum(np.diag(hessian), 1e-300))
     scaled = hessian / scale / scale[:, None]
     try:
