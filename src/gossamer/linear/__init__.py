@@ -37,6 +37,7 @@ from gossamer.linear.inference import (
     StabilitySelection,
 )
 from gossamer.linear.moments import Moments
+from gossamer.linear.online import PrivateSparseRegression, SpikeSlab, ZeroImputedSGD
 from gossamer.linear.ordered_levels import OrderedLevels
 from gossamer.linear.ordinal import SparseOrdinal, SparseOrdinalCV
 from gossamer.linear.path import Path
@@ -71,6 +72,7 @@ __all__ = [
     "OrderedLevels",
     "Path",
     "PostSelection",
+    "PrivateSparseRegression",
     "RelaxedLasso",
     "RelaxedLassoCV",
     "SCADRegressor",
@@ -94,12 +96,14 @@ __all__ = [
     "SparsePoissonCV",
     "SparseQuantile",
     "SparseQuantileCV",
+    "SpikeSlab",
     "SplineBasis",
     "SquareRootLasso",
     "StabilitySelection",
     "TableEncoder",
     "TrendFilter",
     "TrendFilterCV",
+    "ZeroImputedSGD",
     "concordance_index",
     "degrees_of_freedom",
     "load",

@@ -33,6 +33,7 @@ from gossamer.core.sum_penalty import SumPenalty
 from gossamer.linear.cv import CVResult
 from gossamer.linear.encode import TableEncoder
 from gossamer.linear.moments import Moments
+from gossamer.linear.online.ledger import Charge, PrivacyLedger
 from gossamer.linear.path import Path
 from gossamer.linear.splines import Curve
 from gossamer.linear.survival import BaselineHazard
@@ -41,7 +42,18 @@ _VERSION = 1
 _MAGIC = "gossamer model"
 _RECORDS = {
     cls.__name__: cls
-    for cls in (Path, CVResult, Certificate, Result, SumPenalty, Moments, BaselineHazard, Curve)
+    for cls in (
+        Path,
+        CVResult,
+        Certificate,
+        Result,
+        SumPenalty,
+        Moments,
+        BaselineHazard,
+        Curve,
+        PrivacyLedger,
+        Charge,
+    )
 }
 
 
