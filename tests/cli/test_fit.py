@@ -18,7 +18,7 @@ import pytest
 import gossamer as gs
 
 Tables = Callable[[str], pd.DataFrame]
-FILES = ("model.gossamer", "coefficients.csv", "report.html")
+FILES = ("model.gossamer", "coefficients.csv", "summary.json", "report.html")
 LOSSES = {
     "regression": "Quadratic",
     "counts": "Poisson",

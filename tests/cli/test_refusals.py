@@ -158,7 +158,7 @@ def test_a_certificate_that_misses_is_told_and_files_are_written(
     assert run.code == cli.NOT_CERTIFIED
     assert "misses the tolerance" in run.err
     assert "Not converged" in run.out
-    assert len(list((run.folder / "out").iterdir())) == 3
+    assert len(list((run.folder / "out").iterdir())) == 4
 
 
 def interrupt_after(calls: int, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -192,7 +192,7 @@ def test_interrupted_folds_leave_a_model(
     assert run.code == 130
     assert "first 3 of 4 folds" in run.err
     assert gs.load("out/model.gossamer")[-1].cv_results_.folds.shape[1] == 3
-    assert len(list((run.folder / "out").iterdir())) == 3
+    assert len(list((run.folder / "out").iterdir())) == 4
 
 
 def test_interrupted_half_samples_count_as_far_as_they_came(

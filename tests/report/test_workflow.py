@@ -74,6 +74,7 @@ def test_any_table_will_do(tmp_path: Path, kind: str) -> None:
     assert [file.name for file in fitted.write(tmp_path / "a" / "b")] == [
         "model.gossamer",
         "coefficients.csv",
+        "summary.json",
         "report.html",
     ]
     again = gs.load(tmp_path / "a" / "b" / "model.gossamer")

@@ -20,7 +20,6 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from gossamer.core.certificate import optimal_intercept
 from gossamer.core.loss import Loss
 from gossamer.core.penalty import Penalty
 from gossamer.core.problem import Problem
@@ -29,6 +28,7 @@ from gossamer.core.validation import normalised_weights, offsets
 from gossamer.linear.distributed.cluster import is_dask, predicted
 from gossamer.linear.moments import Moments, is_tall, moments_by_part
 from gossamer.linear.path import Path, decreasing, solve_path, strength_grid
+from gossamer.linear.scores import explained_share
 from gossamer.losses import Gamma, NegativeBinomial, Poisson, Tweedie
 
 # losses that take no negative target
@@ -226,12 +226,7 @@ class SparseLinearModel(BaseEstimator):
             return float(r2_score(y, self.predict(X), sample_weight=sample_weight))
         target = loss.encode(y)
         weights = normalised_weights(sample_weight, len(target))
-        loss = loss.bind(target, weights)
-        nothing = np.zeros((len(target), loss.n_outputs(target)))
-        null = optimal_intercept(loss, nothing, target, weights, nothing[0])
-        total = weights @ loss.value(nothing + null, target)
-        left = weights @ loss.value(self._linear_prediction(X), target)
-        return float(1 - left / total) if total > 0 else 0.0
+        return explained_share(loss, self._linear_prediction(X), target, weights, None)
 
     # -- paths -------------------------------------------------------------------------------------
     def path(

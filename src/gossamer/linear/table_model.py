@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,13 +36,21 @@ def columns_of(model: Any) -> list[str]:
     return [str(name) for name in names]
 
 
-def predict_table(model: Any, table: Any, offset: np.ndarray | None = None) -> dict[str, Any]:
+def predict_table(
+    model: Any, table: Any, offset: np.ndarray | None = None, times: Sequence[float] = ()
+) -> dict[str, Any]:
     """The prediction of every row, and for classifiers the probability of every class.
+
+    Parameters
+    ----------
+    times : sequence of float
+        Of survival, whose prediction is the logarithm of the hazard over the baseline's.
 
     Returns
     -------
     dict
-        ``prediction``, and ``P(label)`` for every label; arrays of one length.
+        ``prediction``, ``P(label)`` for every label, and ``S(time)``, the chance of no event up to
+        each time; arrays of one length.
     """
     estimator, X = model[-1], model[:-1].transform(as_table(table).select(columns_of(model)))
     columns: dict[str, Any] = {"prediction": estimator.predict(X, offset=offset)}
@@ -50,6 +59,13 @@ def predict_table(model: Any, table: Any, offset: np.ndarray | None = None) -> d
         columns |= {
             f"P({label})": chance for label, chance in zip(estimator.classes_, chances, strict=True)
         }
+    if len(times):
+        if not hasattr(estimator, "predict_survival_function"):
+            raise ValueError(
+                f"times are for models of survival, and this is {type(estimator).__name__}."
+            )
+        chances = estimator.predict_survival_function(X, np.asarray(times), offset=offset).T
+        columns |= {f"S({time:g})": chance for time, chance in zip(times, chances, strict=True)}
     return columns
 
 

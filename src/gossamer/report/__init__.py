@@ -22,6 +22,8 @@ _HOMES = {
         "plot_confusion",
         "plot_cv",
         "plot_effects",
+        "plot_hazard",
+        "plot_intervals",
         "plot_knockoffs",
         "plot_layers",
         "plot_masks",
@@ -30,6 +32,7 @@ _HOMES = {
         "plot_residuals",
         "plot_stability",
         "plot_stability_path",
+        "plot_survival",
         "plot_tradeoff",
     ),
 }

@@ -15,6 +15,8 @@ def write_coefficients(
 ) -> None:
     """Write one line per non-zero coefficient, largest feature first, below the intercepts.
 
+    Of an additive model the coefficients are the sizes of the curves.
+
     Columns are ``feature``, ``class`` (where there are several vectors), ``coefficient`` per unit
     of the table, ``per_deviation`` (per standard deviation of the feature) and ``stability``, the
     share of half-samples that selected the feature (where it is known).
@@ -23,7 +25,7 @@ def write_coefficients(
     ----------
     coef : (p,) or (p, K) array
         Per unit of the table.
-    intercept : float or (K,)
+    intercept : float or (K,), empty where there is none
     deviation : (p,) array
         Standard deviation of each feature.
     """
@@ -35,8 +37,10 @@ def write_coefficients(
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*header, *["stability"] * (stable is not None)])
-        for label, value in zip(labels, np.atleast_1d(intercept), strict=True):
-            row = ["(intercept)", *[label] * several, repr(float(value)), ""]
+        thresholds = summary.intercept_names
+        for label, value in zip(thresholds or labels, np.atleast_1d(intercept), strict=False):
+            first = f"(threshold {label})" if thresholds else "(intercept)"
+            row = [first, *[label] * several, repr(float(value)), ""]
             writer.writerow([*row, *[""] * (stable is not None)])
         for j in summary.selected:
             for label, value in zip(labels, np.atleast_1d(coef[j]), strict=True):

@@ -5,29 +5,37 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gossamer.core.loss import Loss
-from gossamer.core.registry import LOSSES
 from gossamer.linear.encode import TableEncoder, refuse_missing
 from gossamer.linear.splits import hold_out
 from gossamer.linear.table import Table, as_table, read_table
 from gossamer.linear.table_model import unseen_levels
-from gossamer.linear.target import describe_target, split_target
+from gossamer.linear.target import split_target
 from gossamer.linear.words import listing
-from gossamer.losses import Huber
 from gossamer.report.options import FitOptions
+from gossamer.report.targets import (
+    choose_loss,
+    labels,
+    number_column,
+    ordered_classes,
+    stratum_names,
+    target_of,
+)
 from gossamer.report.text import counted
-
-_NORMAL_MAD = 0.6745  # median absolute deviation of a standard normal variable
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Some rows: their matrix, target, offset, sample weights and groups."""
+    """Some rows: their matrix, target, offset, sample weights and groups.
+
+    The target of survival has two columns, time and event, or a third one, the stratum.
+    """
 
     X: np.ndarray
     y: np.ndarray
@@ -47,12 +55,16 @@ class Data:
     encoder: TableEncoder
     train: Part
     test: Part
+    order: tuple[str, ...] = ()
+    strata: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    @property
+    @cached_property
     def classes(self) -> np.ndarray | None:
         """The labels in order, where the loss takes labels."""
-        return np.unique(self.train.y) if self.loss.classifies else None
+        if not self.loss.classifies:
+            return None
+        return ordered_classes(self.train.y, self.order, self.target)
 
     @property
     def feature_names(self) -> list[str]:
@@ -61,7 +73,22 @@ class Data:
 
     def codes(self, y: np.ndarray) -> np.ndarray:
         """The target as numbers: labels by their position in `classes`."""
-        return np.asarray(y, dtype=float) if self.classes is None else self.classes.searchsorted(y)
+        if self.classes is None:
+            return np.asarray(y, dtype=float)
+        place = {label: code for code, label in enumerate(self.classes.tolist())}
+        return np.array([place[label] for label in y.tolist()], dtype=int)
+
+    @property
+    def kinds_of_rows(self) -> np.ndarray | None:
+        """(n,) classes, or events, of which every part of the training rows has its share."""
+        return kinds_of_rows(self.train.y, classes=self.loss.classifies)
+
+
+def kinds_of_rows(y: np.ndarray, *, classes: bool) -> np.ndarray | None:
+    """Labels of which parts of the rows have their share; none for plain numbers."""
+    if classes:
+        return y
+    return y[:, 1].astype(int) if y.ndim == 2 else None
 
 
 def split_table(table: Table, target: str, asked: FitOptions) -> Data:
@@ -72,19 +99,27 @@ def split_table(table: Table, target: str, asked: FitOptions) -> Data:
     ValueError
         When the columns, the target or the rows do not suit what was asked, with the remedy.
     """
-    roles = [name for name in (asked.weights, asked.offset, asked.group_column) if name]
+    columns = (asked.weights, asked.offset, asked.group_column, asked.event, asked.strata)
+    roles = [name for name in columns if name]
     used, n_dropped = _whole_rows(table.drop(asked.drop), target, asked)
     features, y = split_target(used, target)
     features = features.drop(roles)
+    strata = stratum_names(used, asked)
+    y = target_of(used, target, asked, strata)
     if not features.names:
         raise ValueError(f"{table.source} has no feature left beside {listing([target, *roles])}.")
     if asked.impute == "error":
         refuse_missing(features)
-    loss, why = choose_loss(asked.loss, y, target)
+    loss, why = choose_loss(asked, y, target)
     if asked.test is None:
-        groups = _labels(used, asked.group_column)
+        groups = labels(used, asked.group_column)
+        kinds = kinds_of_rows(y, classes=loss.classifies)
         train, test = hold_out(
-            y, asked.test_size, asked.seed, classes=loss.classifies, groups=groups
+            y if kinds is None else kinds,
+            asked.test_size,
+            asked.seed,
+            classes=kinds is not None,
+            groups=groups,
         )
         parts, held_out = used.take(train), used.take(test)
     else:
@@ -96,41 +131,16 @@ def split_table(table: Table, target: str, asked: FitOptions) -> Data:
         loss=loss,
         loss_why=why,
         encoder=encoder,
-        train=_part(parts, target, encoder, asked),
-        test=_part(held_out, target, encoder, asked),
+        train=_part(parts, target, encoder, asked, strata),
+        test=_part(held_out, target, encoder, asked, strata),
+        order=tuple(asked.order),
+        strata=strata,
     )
     _check_classes(data)
     if n_dropped:
         data.notes.append(f"{counted(n_dropped, 'row')} with missing values left out.")
     data.notes.extend(_remarks(data, parts, held_out))
     return data
-
-
-def choose_loss(asked: str, y: np.ndarray, target: str) -> tuple[Loss, str]:
-    """The loss, and why it is this one."""
-    described = describe_target(y) if asked == "auto" else None
-    name = asked if described is None else described.loss
-    kind = LOSSES[name]
-    why = "asked for" if described is None else described.reason.rstrip(".")
-    loss: Loss = kind()
-    if loss.classifies:
-        classes = np.unique(y)
-        if len(classes) > 2 and name == "logistic":
-            raise ValueError(
-                f"target {target!r} has {len(classes)} values, and the logistic loss takes two: "
-                "choose --loss multinomial, or auto."
-            )
-        if name == "logistic":
-            why += f"; the probability is that of {classes[1]!s}"
-        return loss, why
-    try:
-        loss.encode(y)
-    except ValueError as error:
-        raise ValueError(f"target {target!r}: {error}") from error
-    if kind is Huber:
-        delta = 1.35 * _robust_deviation(np.asarray(y, dtype=float))
-        return Huber(delta), f"{why}; errors beyond {delta:.3g} count linearly"
-    return loss, why
 
 
 def _whole_rows(table: Table, target: str, asked: FitOptions) -> tuple[Table, int]:
@@ -143,19 +153,15 @@ def _whole_rows(table: Table, target: str, asked: FitOptions) -> tuple[Table, in
     return whole, table.n_rows - whole.n_rows
 
 
-def _robust_deviation(y: np.ndarray) -> float:
-    """The standard deviation as the median deviation tells it; outliers do not matter."""
-    deviation = float(np.median(np.abs(y - np.median(y))) / _NORMAL_MAD)
-    return deviation if deviation > 0 else float(y.std())
-
-
 def _test_table(given: Any, needed: list[str]) -> Table:
     if isinstance(given, str | Path):
         return read_table(given, columns=needed)
     return as_table(given).select(needed)
 
 
-def _part(table: Table, target: str, encoder: TableEncoder, asked: FitOptions) -> Part:
+def _part(
+    table: Table, target: str, encoder: TableEncoder, asked: FitOptions, strata: list[str]
+) -> Part:
     features = [str(name) for name in encoder.feature_names_in_]
     if table.n_rows == 0:
         X = np.empty((0, len(encoder.get_feature_names_out())))
@@ -163,34 +169,11 @@ def _part(table: Table, target: str, encoder: TableEncoder, asked: FitOptions) -
         X = encoder.transform(table.select(features))
     return Part(
         X=X,
-        y=table.column(target),
+        y=target_of(table, target, asked, strata),
         offset=number_column(table, asked.offset, "offset"),
         weights=number_column(table, asked.weights, "weights"),
-        groups=_labels(table, asked.group_column),
+        groups=labels(table, asked.group_column),
     )
-
-
-def number_column(table: Table, name: str | None, role: str) -> np.ndarray | None:
-    """A column of numbers that plays a role, without gaps."""
-    if name is None:
-        return None
-    values = table.column(name)
-    if table.n_rows and table.kinds[name] not in ("numeric", "boolean"):
-        raise ValueError(f"column {name!r} is {table.kinds[name]}: as {role} it must hold numbers.")
-    numbers = values.astype(float)
-    if not np.isfinite(numbers).all():
-        raise ValueError(f"column {name!r} has missing or infinite values: {role} cannot.")
-    if role == "weights" and (numbers < 0).any():
-        raise ValueError(f"column {name!r} has negative values: weights cannot.")
-    return numbers
-
-
-def _labels(table: Table, name: str | None) -> np.ndarray | None:
-    if name is None:
-        return None
-    if table.select([name]).missing():
-        raise ValueError(f"column {name!r} has missing values: groups of rows cannot.")
-    return np.array([str(value) for value in table.column(name)], dtype=object)
 
 
 def _check_classes(data: Data) -> None:

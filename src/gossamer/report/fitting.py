@@ -5,39 +5,40 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from gossamer.core.penalty import Penalty
 from gossamer.core.problem import Problem
 from gossamer.core.result import Certificate, Status
+from gossamer.linear.base import SparseLinearModel
 from gossamer.linear.column_groups import read_groups
 from gossamer.linear.cv import CVResult
-from gossamer.linear.estimators import SparseModel, SparseModelCV
 from gossamer.linear.path import Path, solve_path, strength_grid
 from gossamer.linear.splits import fold_splitter
 from gossamer.report.data import Data
+from gossamer.report.models import KINDS, Asked, Kind, choosing_model, given_model, kind_of
 from gossamer.report.options import FitOptions
+from gossamer.report.pieces import Units
 from gossamer.report.progress import progress
 from gossamer.structures import Groups
 
-_N_ALPHAS = 100
 _N_ALPHAS_FIXED = 50
-# as in glmnet and ncvreg: the weak end of the path only says something where rows outnumber columns
-_RATIO_LONG, _RATIO_WIDE = 1e-3, 1e-2
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
     """A fitted estimator, its path, and the problem that it solves.
 
-    problem : at the strength selected, with the training rows.
-    start : coefficients and intercept of the solution.
-    index : position of the strength selected in `path`.
+    problem : at the level selected, with the training rows.
+    start : coefficients and intercept of its solution.
+    coef, intercept : of the estimator, (p,) or (p, K), per unit of the columns of the problem.
+    index : position of the level selected in `path`.
+    kind : a key of `gossamer.report.models.KINDS`.
     """
 
+    kind: str
     estimator: Any
     path: Path
     cv: CVResult | None
@@ -54,54 +55,68 @@ class Fit:
         certificate: Certificate = self.estimator.certificate_
         return certificate
 
+    @property
+    def coef(self) -> np.ndarray:
+        found = np.atleast_2d(self.estimator.coef_).T
+        return found[:, 0] if found.shape[1] == 1 else found
+
+    @property
+    def intercept(self) -> Any:
+        """Of the estimator: a number, one a class, the thresholds of ordered classes, or none."""
+        if hasattr(self.estimator, "thresholds_"):
+            return self.estimator.thresholds_
+        if self.problem.loss.shift_invariant:
+            return np.empty(0)
+        found = np.atleast_1d(self.estimator.intercept_)
+        return float(found[0]) if found.size == 1 else found
+
+
+def model_asked(data: Data, asked: FitOptions) -> Asked:
+    """What the model of a table is made from."""
+    labels = None if asked.groups is None else _group_labels(data, asked.groups)
+    p = len(data.feature_names)
+    if labels is None:
+        units = Units(None, None, p)
+    else:
+        sizes = Counter(labels)  # in order of appearance, as are the groups
+        # the root of their sizes, as Yuan and Lin (2006)
+        units = Units(Groups(labels), np.sqrt(list(sizes.values())), len(sizes))
+    return Asked(asked, data.loss, asked.make_penalty(units), labels, data.classes)
+
 
 def fit_data(data: Data, asked: FitOptions) -> Fit:
-    """Fit at the strength given, or choose one."""
-    penalty = asked.penalty_of(*_structure(data, asked))
-    train = data.train
-    problem = Problem(
-        train.X,
-        data.codes(train.y),
-        data.loss,
-        penalty,
-        sample_weight=train.weights,
-        offset=train.offset,
-        standardise=asked.standardise,
-    )
-    return (
-        _given(data, problem, asked) if asked.alpha is not None else _chosen(data, problem, asked)
-    )
+    """Fit at the level given, or choose one."""
+    model = model_asked(data, asked)
+    name = kind_of(asked, data.loss)
+    fit = _given if asked.is_given else _chosen
+    return replace(fit(data, model, KINDS[name]), kind=name)
 
 
-def _structure(data: Data, asked: FitOptions) -> tuple[Groups | None, np.ndarray | None]:
-    """Groups of features and their weights, the root of their sizes (Yuan and Lin 2006)."""
-    if asked.groups is None:
-        return None, None
-    labels = np.asarray(data.encoder.groups_)
-    if asked.groups != "categorical":
-        columns = [str(name) for name in data.encoder.feature_names_in_]
-        of_column = dict(zip(columns, read_groups(asked.groups, columns), strict=True))
-        labels = np.array([of_column[name] for name in labels], dtype=object)
-    sizes = Counter(labels.tolist())  # in order of appearance, as are the groups
-    return Groups(labels.tolist()), np.sqrt(list(sizes.values()))
+def _group_labels(data: Data, how: str) -> list[str]:
+    labels = [str(name) for name in data.encoder.groups_]
+    if how == "categorical":
+        return labels
+    columns = [str(name) for name in data.encoder.feature_names_in_]
+    of_column = dict(zip(columns, read_groups(how, columns), strict=True))
+    return [of_column[name] for name in labels]
 
 
-def _chosen(data: Data, problem: Problem, asked: FitOptions) -> Fit:
+def _problem(data: Data, estimator: SparseLinearModel) -> Problem:
+    """The problem that an estimator states of the training rows."""
+    train, other = data.train, type(estimator)(**estimator.get_params(deep=False))
+    rows = other._rows(train.X, train.y, train.weights, train.offset)
+    return other._problem_of_rows(rows, 1.0)
+
+
+def _chosen(data: Data, model: Asked, kind: Kind) -> Fit:
+    asked, train = model.options, data.train
     by_folds = asked.selection in ("min", "1se")
-    long = problem.X.shape[0] > problem.X.shape[1]
-    estimator = SparseModelCV(
-        data.loss,
-        problem.penalty,
-        standardise=asked.standardise,
-        tol=asked.tol,
-        n_alphas=_N_ALPHAS,
-        alpha_min_ratio=_RATIO_LONG if long else _RATIO_WIDE,
-        selection=asked.selection,
+    n, p = train.X.shape
+    estimator = choosing_model(
+        kind, model, long=n > p, n_jobs=min(asked.jobs or os.cpu_count() or 1, asked.cv),
         cv=_folds(data, asked) if by_folds else asked.cv,
-        n_jobs=min(asked.jobs or os.cpu_count() or 1, asked.cv),
-    )
-    fits = _N_ALPHAS * (1 + asked.cv * by_folds)
-    train = data.train
+    )  # fmt: skip
+    fits = estimator._n_steps() * (1 + asked.cv * by_folds)
     with progress(fits, "path and folds", enabled=asked.progress) as advance:
         estimator.fit(
             train.X,
@@ -114,24 +129,33 @@ def _chosen(data: Data, problem: Problem, asked: FitOptions) -> Fit:
     # a plain number can be saved; the folds themselves follow from the seed
     estimator.set_params(cv=asked.cv, n_jobs=None)
     path, results = estimator.path_, estimator.cv_results_
-    notes = []
-    if 0 < results.index == len(path.alphas) - 1 == _N_ALPHAS - 1:
-        notes.append("The strength selected is the weakest tried: a weaker one may predict better.")
+    problem = _problem(data, estimator)
+    level = float(path.alphas[results.index])
     return Fit(
+        "",
         estimator,
         path,
         results,
         results.index,
-        problem.with_penalty(problem.penalty.with_strength(estimator.alpha_)),
+        problem.with_penalty(problem.penalty.at_level(level)),
         (path.coefs[results.index], path.intercepts[results.index]),
         estimator.n_iter_,
         by_folds and results.folds.shape[1] < asked.cv,
-        notes,
+        _edge_of_path(path, results, estimator._n_steps()),
     )
 
 
+def _edge_of_path(path: Path, results: CVResult, n_steps: int) -> list[str]:
+    """A remark where the last model of a whole path is chosen."""
+    if not 0 < results.index == len(path.alphas) - 1 == n_steps - 1:
+        return []
+    if path.alphas[0] < path.alphas[-1]:
+        return ["The largest number of features tried is selected: more may predict better."]
+    return ["The strength selected is the weakest tried: a weaker one may predict better."]
+
+
 def _folds(data: Data, asked: FitOptions) -> list[tuple[np.ndarray, np.ndarray]]:
-    y, groups = data.train.y, data.train.groups
+    y, groups, kinds = data.train.y, data.train.groups, data.kinds_of_rows
     if groups is not None:
         most, what = len(np.unique(groups)), "groups of rows"
     elif data.loss.classifies:
@@ -144,44 +168,52 @@ def _folds(data: Data, asked: FitOptions) -> list[tuple[np.ndarray, np.ndarray]]
             "choose the strength by --selection bic."
         )
     splitter = fold_splitter(
-        asked.cv, asked.seed, classes=data.loss.classifies, groups=groups is not None
+        asked.cv, asked.seed, classes=kinds is not None, groups=groups is not None
     )
     with warnings.catch_warnings():
         # a class of fewer rows than folds is not held out by every fold, but trained by all
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-        return list(splitter.split(data.train.X, y, groups))
+        return list(splitter.split(data.train.X, y if kinds is None else kinds, groups))
 
 
-def _given(data: Data, problem: Problem, asked: FitOptions) -> Fit:
-    """The model at a given strength, and for the picture the path that leads to it."""
-    penalty = problem.penalty.with_strength(asked.alpha)  # type: ignore[arg-type]
-    grid = _grid_to(problem, penalty)
-    with progress(len(grid), "path", enabled=asked.progress) as advance:
-        path = solve_path(problem, grid, tol=asked.tol, on_step=lambda *_: advance())
-    estimator = SparseModel(data.loss, penalty, standardise=asked.standardise, tol=asked.tol)
-    train = data.train
+def _given(data: Data, model: Asked, kind: Kind) -> Fit:
+    """The model at a given level, and for the picture the path that leads to it."""
+    estimator, train = given_model(kind, model), data.train
+    stated = _problem(data, estimator)
+    level = estimator._strength()
+    problem = stated.with_penalty(stated.penalty.at_level(level))
+    grid = _grid_to(problem, level)
+    with progress(len(grid), "path", enabled=model.options.progress) as advance:
+        path = solve_path(problem, grid, tol=model.options.tol, on_step=lambda *_: advance())
     estimator.fit(train.X, train.y, train.weights, offset=train.offset)
     result = estimator.result_
     full = Path(
-        np.append(path.alphas, penalty.strength),
-        np.concatenate([path.coefs, result.coef[None]]),
+        np.append(path.alphas, level),
+        np.concatenate([path.coefs.reshape(-1, *result.coef.shape), result.coef[None]]),
         np.concatenate([path.intercepts, np.asarray(result.intercept)[None]]),
         (*path.certificates, result.certificate),
     )
     interrupted = len(path.alphas) < len(grid) or result.status is Status.INTERRUPTED
+    notes = [f"{result.status.value.capitalize()}."] if result.status is Status.TIME_LIMIT else []
     return Fit(
+        "",
         estimator,
         full,
         None,
         len(full.alphas) - 1,
-        problem.with_penalty(penalty),
+        problem,
         (result.coef, result.intercept),
         result.n_iter,
         interrupted,
+        notes,
     )
 
 
-def _grid_to(problem: Problem, penalty: Penalty) -> np.ndarray:
-    """Strengths larger than the given one, from the null model's down."""
-    largest = max(strength_grid(problem, 1, 0.5)[0], 1.01 * penalty.strength)
-    return np.geomspace(largest, penalty.strength, _N_ALPHAS_FIXED)[:-1]
+def _grid_to(problem: Problem, level: float) -> np.ndarray:
+    """Strengths larger than the given one, from the null model's down; or smaller numbers."""
+    if problem.penalty.is_budget:
+        return np.arange(level)
+    if np.isinf(problem.strength_max()):  # no strength gives the null model
+        return np.geomspace(1e3 * level, level, _N_ALPHAS_FIXED)[:-1]
+    largest = max(strength_grid(problem, 1, 0.5)[0], 1.01 * level)
+    return np.geomspace(largest, level, _N_ALPHAS_FIXED)[:-1]

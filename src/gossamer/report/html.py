@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 
 from gossamer.report import plots, wording
 from gossamer.report.plots import style
-from gossamer.report.summary import FitSummary
+from gossamer.report.summary import Finding, FitSummary
 from gossamer.report.text import counted, number
 
 _MOST_PANELS = 8
@@ -59,7 +59,12 @@ def render_report(summary: FitSummary) -> str:
         ],
         plots={name: _inline(draw(), name) for name, draw in _plots(summary)},
         rows=list(_rows(summary)),
+        found={
+            f.method: "" if (ax := _finding_plot(f)) is None else _inline(ax, f.method)
+            for f in summary.findings
+        },
         open_rows=_OPEN_ROWS,
+        most_rows=_MOST_ROWS,
         command=shlex.join(summary.command),
         light=style.LIGHT,
         dark=style.DARK,
@@ -97,7 +102,9 @@ def _plots(s: FitSummary) -> Iterator[tuple[str, Callable[[], Axes]]]:
             "cv",
             lambda: plots.plot_cv(s.alphas, mean, s.cv_se, score_name=s.cv_score_name, **_along(s)),
         )
-    if s.selected.size:
+    if s.curves:
+        yield "curves", lambda: plots.plot_effects(list(s.curves))[0]
+    elif s.selected.size:
         yield (
             "coefficients",
             lambda: plots.plot_coefficients(s.coef, s.feature_names, classes=s.classes),
@@ -109,7 +116,32 @@ def _plots(s: FitSummary) -> Iterator[tuple[str, Callable[[], Axes]]]:
                 frequency, s.feature_names, selected=s.selected, n_resamples=s.n_resamples
             ),
         )
-    yield from _prediction_plots(s)
+    if (curves := s.survival) is not None:
+        yield (
+            "survival",
+            lambda: plots.plot_survival(
+                curves.times, curves.predicted, curves.observed, curves.labels
+            ),
+        )
+        yield "hazard", lambda: plots.plot_hazard(curves.hazard_times, curves.hazard, curves.strata)
+    elif s.has_rows:
+        yield from _prediction_plots(s)
+
+
+def _finding_plot(f: Finding) -> Axes | None:
+    """The picture of a method of inference, where it has one."""
+    data = f.data
+    if f.method == "stability":
+        return plots.plot_stability_path(
+            data["alphas"], data["path"], data["threshold"], data["names"]
+        )
+    if f.method == "knockoffs":
+        return plots.plot_knockoffs(data["statistics"], data["threshold"], data["names"])
+    if f.method == "debiased":
+        return plots.plot_intervals(
+            data["effects"], data["limits"], data["names"], selected=data["selected"]
+        )
+    return None
 
 
 def _prediction_plots(s: FitSummary) -> Iterator[tuple[str, Callable[[], Axes]]]:
@@ -120,7 +152,9 @@ def _prediction_plots(s: FitSummary) -> Iterator[tuple[str, Callable[[], Axes]]]
             yield "calibration", lambda: plots.plot_calibration(y_true, probability)
         return
     counts = s.task == "counts"
-    background = (s.y_train, s.prediction_train) if s.n_test else None
+    background = None
+    if s.n_test and s.y_train is not None and s.prediction_train is not None:
+        background = (s.y_train, s.prediction_train)
     yield (
         "predicted",
         lambda: plots.plot_predicted(y_true, y_pred, background=background, counts=counts),

@@ -35,11 +35,21 @@ def _area_under_curve(positive: Array, score: Array) -> float:
     return float((ranks - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
 
 
-def number_metrics(y: Array, predicted: Array, *, counts: bool) -> dict[str, float]:
-    """The explained share of the variance or, of counts, of the deviance; and typical errors."""
+def number_metrics(
+    y: Array, predicted: Array, *, counts: bool, share: float | None = None
+) -> dict[str, float]:
+    """The explained share of the variance or, of counts, of the deviance; and typical errors.
+
+    `share` is that of another loss.
+    """
     errors = np.asarray(y, dtype=float) - predicted
+    if share is None:
+        share = explained(y, predicted, counts=counts)
+        name = "D²" if counts else "R²"
+    else:
+        name = "D²"
     return {
-        "D²" if counts else "R²": explained(y, predicted, counts=counts),
+        name: share,
         "RMSE": float(np.sqrt(np.mean(errors**2))),
         "MAE": float(np.abs(errors).mean()),
     }

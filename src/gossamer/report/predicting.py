@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -13,7 +14,7 @@ from gossamer.linear.files import load
 from gossamer.linear.table import read_table
 from gossamer.linear.table_model import columns_of, predict_table, unseen_levels
 from gossamer.linear.words import listing
-from gossamer.report.data import number_column
+from gossamer.report.targets import number_column
 
 
 def predict_file(
@@ -22,6 +23,7 @@ def predict_file(
     output: str | Path | None = None,
     *,
     offset: str | None = None,
+    times: Sequence[float] = (),
 ) -> list[str]:
     """Write one line per row: ``prediction``, and for classifiers ``P(label)`` for every label.
 
@@ -31,6 +33,8 @@ def predict_file(
         A CSV file; standard output by default.
     offset : str, optional
         Column that is added to the linear prediction.
+    times : sequence of float
+        Of survival: the chance of no event up to each of them is written as ``S(time)``.
 
     Returns
     -------
@@ -42,7 +46,7 @@ def predict_file(
     table = read_table(table_file, columns=[*names, *([offset] if offset else [])])
     shift = number_column(table, offset, "offset")
     features = table.select(names)
-    columns = predict_table(model, features, shift)
+    columns = predict_table(model, features, shift, times)
     if output is None:
         _write(columns, sys.stdout)
     else:

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from gossamer.linear.inference.resampling import Stability
+from gossamer.core.loss import Loss
+from gossamer.core.sum_penalty import SumPenalty
+from gossamer.linear.concordance import concordance_index
+from gossamer.linear.scores import explained_share
+from gossamer.losses import Huber, Quantile
 from gossamer.report.data import Data, Part
 from gossamer.report.fitting import Fit
+from gossamer.report.losses import words_of
 from gossamer.report.metrics import class_metrics, number_metrics
 from gossamer.report.options import FitOptions
+from gossamer.report.pieces import PENALTY_PARAMETERS
 from gossamer.report.summary import Array, FitSummary
+from gossamer.report.surviving import survival_curves
 
-# cross-validated loss as statisticians know it: its name, and the factor on the loss
-_SCORES = {
-    "Quadratic": ("mean squared error", 2.0),
-    "Logistic": ("log loss", 1.0),
-    "Multinomial": ("log loss", 1.0),
-    "Poisson": ("Poisson deviance", 2.0),
-    "Huber": ("Huber loss", 1.0),
-}
-_LOSSES = {
-    "Quadratic": "½ (z − y)²",
-    "Logistic": "log(1 + exp z) − y z",
-    "Multinomial": "log Σ exp z_k − z_y",
-    "Poisson": "exp z − y z",
-    "Huber": "huber(z − y)",
-}
+_NAMES = {"subset": "best subset", "adaptive": "adaptive L1", "relaxed": "relaxed L1"}
+_SHARE = "D²"
 _SHAPES = {
     "L1": "|w|",
     "ElasticNet": "(ρ |w| + ½ (1 − ρ) w²)",
@@ -37,7 +33,80 @@ _SHAPES = {
     "LogSum": "log(1 + |w| / ε)",
     "L0": "([w ≠ 0] + ½ ρ w²)",
 }
+# formulas of penalties that are no sum over units
+_WHOLE = {
+    "AtMost": "at most k features not zero",
+    "SLOPE": "α Σ λ_i |w|_(i), the largest coefficient charged the most",
+    "Exclusive": "α ½ Σ over groups of (Σ |w|)²",
+    "Fused": "α Σ |w_j − w_(j+1)|  +  α ρ Σ |w|",
+    "SumPenalty": "α (ρ Σ |w|  +  (1 − ρ) Σ over groups of ‖w‖)",
+}
 _CRITERIA = {"min": "cv", "1se": "one-standard-error"}
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A fit by the columns of the encoded table.
+
+    coef, path : (p,) or (p, K), and (m, p) or (m, p, K), in `unit`s of the feature.
+    raw, deviation : coefficients per unit of the table, and the standard deviation of each feature.
+    intercept : the prediction at the means where columns are standardised.
+    """
+
+    coef: Array
+    path: Array
+    raw: Array
+    deviation: Array
+    intercept: Any
+    unit: str
+    curves: list[Any] = field(default_factory=list)
+
+
+def view_of(data: Data, fit: Fit, asked: FitOptions) -> View:
+    """Coefficients are per standard deviation where columns are standardised, so that their sizes
+    can be compared, and the intercept is the prediction at the means."""
+    if fit.kind == "additive":
+        return _view_of_curves(data, fit)
+    deviation = deviations(fit)
+    per = deviation if asked.standardise else np.ones(len(deviation))
+    at = fit.problem.design.means if asked.standardise else np.zeros(len(per))
+    coef, intercept = fit.coef, fit.intercept
+    centre = at @ coef
+    if hasattr(fit.estimator, "thresholds_"):
+        centre = -centre  # thresholds are what the prediction is compared with
+    return View(
+        coef=_scaled(coef, per, axis=0),
+        path=_scaled(fit.path.coefs, per, axis=1),
+        raw=coef,
+        deviation=deviation,
+        intercept=intercept + centre if np.size(intercept) else intercept,
+        unit="standard deviation" if asked.standardise else "unit",
+    )
+
+
+def _view_of_curves(data: Data, fit: Fit) -> View:
+    """Each feature by the standard deviation of what its curve adds to the prediction."""
+    model = fit.estimator
+    basis, weights = model.basis_.transform(data.train.X), fit.problem.sample_weight
+    features, p = model.basis_.features_, data.train.X.shape[1]
+
+    def sizes(coefs: Array) -> Array:
+        found = np.zeros((coefs.shape[0], p, *coefs.shape[2:]))
+        for j in range(p):
+            own = features == j
+            columns = basis[:, own] - weights @ basis[:, own]
+            gram = columns.T @ (weights[:, None] * columns)
+            squares = np.einsum("ma...,ab,mb...->m...", coefs[:, own], gram, coefs[:, own])
+            found[:, j] = np.sqrt(np.maximum(squares, 0.0))
+        return found
+
+    names = data.feature_names
+    curves = [
+        replace(curve, name=name)
+        for curve, name in zip(model.shape_functions(), names, strict=True)
+    ]
+    coef = sizes(fit.coef[None])[0]
+    return View(coef, sizes(fit.path.coefs), coef, np.ones(p), fit.intercept, "curve", curves)
 
 
 def deviations(fit: Fit) -> Array:
@@ -51,39 +120,36 @@ def deviations(fit: Fit) -> Array:
     return np.where(spread > 0, spread, 1.0)
 
 
-def summarise(data: Data, fit: Fit, stable: Stability | None, asked: FitOptions) -> FitSummary:
+def summarise(data: Data, fit: Fit, stable: Array | None, asked: FitOptions) -> FitSummary:
     """All that the report and the terminal say about a fit, but for dates and versions.
 
-    Where columns are standardised, coefficients are per standard deviation, so that their sizes
-    can be compared, and the intercept is the prediction at the means.
+    Parameters
+    ----------
+    stable : (p,) share of half-samples that selected each feature, or None
     """
-    per = deviations(fit) if asked.standardise else np.ones(fit.problem.X.shape[1])
-    at = fit.problem.design.means if asked.standardise else np.zeros(len(per))
-    coef, intercept = fit.start
-    loss = type(data.loss).__name__
-    score, factor = _SCORES.get(loss, (loss.lower() + " loss", 1.0))
-    cv = fit.cv
+    view, loss = view_of(data, fit, asked), type(data.loss).__name__
+    words, cv = words_of(loss), fit.cv
+    score, factor = words.score, words.factor
     if cv is not None and not cv.folds.size:
         score, factor = cv.score_name, 1.0
-    penalty = fit.problem.penalty
-    unit = "standard deviation" if asked.standardise else "unit"
     return FitSummary(
         title=data.title,
-        task=_task(data),
+        task=words.task,
         n_train=len(data.train.y),
         n_test=len(data.test.y),
-        n_features=len(per),
-        target=data.target,
-        loss=loss,
+        n_features=len(view.deviation),
+        target=data.target if asked.event is None else f"{data.target} to {asked.event}",
+        loss=_loss_words(data.loss),
         loss_why=data.loss_why,
         penalty=_penalty_words(fit, asked),
-        objective=f"mean of {_LOSSES.get(loss, loss)}  +  α Σ {_shape(type(penalty).__name__)}",
+        objective=f"mean of {words.formula}  +  {_formula(fit)}",
         feature_names=data.feature_names,
-        feature_unit=unit,
+        feature_unit=view.unit,
+        effect=words.effect,
         classes=None if data.classes is None else [str(label) for label in data.classes],
         alphas=fit.path.alphas,
-        path_coefs=_scaled(fit.path.coefs, per, axis=1),
-        path_nonzero=fit.path.n_nonzero,
+        path_coefs=view.path,
+        path_nonzero=_n_nonzero(view.path),
         path_certificates=np.array([c.value for c in fit.path.certificates]),
         criterion="given" if cv is None else _CRITERIA.get(asked.selection, asked.selection),
         cv_mean=None if cv is None else factor * cv.mean,
@@ -91,27 +157,50 @@ def summarise(data: Data, fit: Fit, stable: Stability | None, asked: FitOptions)
         cv_score_name=score,
         index_min=fit.index if cv is None else cv.index_min,
         index_selected=fit.index,
-        coef=_scaled(np.asarray(coef), per, axis=0),
-        intercept=intercept + at @ coef,
+        coef=view.coef,
+        intercept=view.intercept,
+        intercept_names=_thresholds(fit),
+        curves=view.curves,
         certificate=fit.certificate.to_dict(),
         n_iter=fit.n_iter,
         seconds=0.0,
-        stability=stable.frequency if stable is not None and stable.n_resamples else None,
-        n_resamples=0 if stable is None else stable.n_resamples,
+        stability=stable,
         command=asked.command,
         seed=asked.seed,
-        **_judged(data, fit),
+        **judged(data, fit),
     )
 
 
-def _task(data: Data) -> Any:
-    if data.loss.classifies:
-        return "classification"
-    return "counts" if type(data.loss).__name__ == "Poisson" else "regression"
+def _loss_words(loss: Loss) -> str:
+    """Its name, and what was asked of it; what followed from the target is said elsewhere."""
+    own = [] if isinstance(loss, Huber) else loss.parameters.items()
+    given = ", ".join(
+        f"{name} = {value:.3g}" if isinstance(value, float) else f"{name}: {value}"
+        for name, value in own
+    )
+    return type(loss).__name__ + (f" ({given})" if given else "")
 
 
-def _shape(kind: str) -> str:
-    return _SHAPES.get(kind, kind)
+def _thresholds(fit: Fit) -> list[str] | None:
+    """Names of the bounds between ordered classes."""
+    if not hasattr(fit.estimator, "thresholds_"):
+        return None
+    labels = [str(label) for label in fit.estimator.classes_]
+    return [f"{low} | {high}" for low, high in pairwise(labels)]
+
+
+def _n_nonzero(path: Array) -> Array:
+    alive = path != 0
+    return np.asarray((alive if alive.ndim == 2 else alive.any(axis=2)).sum(axis=1))
+
+
+def _formula(fit: Fit) -> str:
+    kind = type(fit.problem.penalty).__name__
+    if fit.kind == "additive":
+        return "α Σ over features of the size of their curves"
+    if fit.kind == "adaptive":
+        return "α Σ |w| / |first w|"
+    return _WHOLE.get(kind, f"α Σ {_SHAPES.get(kind, kind)}")
 
 
 def _scaled(coefs: Array, per: Array, axis: int) -> Array:
@@ -123,24 +212,35 @@ def _scaled(coefs: Array, per: Array, axis: int) -> Array:
 
 def _penalty_words(fit: Fit, asked: FitOptions) -> str:
     penalty = fit.problem.penalty
+    if fit.kind == "additive":
+        return f"{asked.penalty} on the curve of each feature, parts {asked.curves}"
     structure = getattr(penalty, "on", None)
     n_groups = len(getattr(structure, "names", ()))
     what = f"{n_groups:,} groups (weight: root of size)" if n_groups else "single features"
-    names = [n for n in ("l1_ratio", "gamma", "q", "epsilon") if hasattr(penalty, n)]
+    names = [n for n in PENALTY_PARAMETERS if n != "sparsity" and getattr(penalty, n, None)]
+    if isinstance(penalty, SumPenalty):
+        return f"sparse group lasso (l1_ratio = {penalty.inner.strength / penalty.strength:.3g})"
     given = ", ".join(f"{name} = {getattr(penalty, name):.3g}" for name in names)
     units = "standardised" if asked.standardise else "not standardised"
-    kind = type(penalty).__name__ + (f" ({given})" if given else "")
+    kind = _NAMES.get(fit.kind, type(penalty).__name__) + (f" ({given})" if given else "")
     return f"{kind} on {what}, {units}"
 
 
-def _judged(data: Data, fit: Fit) -> dict[str, Any]:
+def judged(data: Data, fit: Fit) -> dict[str, Any]:
     """Predictions and metrics of the training and of the test rows."""
     train, train_metrics = _predicted(data, fit, data.train)
     facts: dict[str, Any] = {f"{name}_train": values for name, values in train.items()}
     test_metrics: dict[str, float] = {}
+    last, where = data.train, "training"
     if len(data.test.y):
+        last, where = data.test, "test"
         test, test_metrics = _predicted(data, fit, data.test)
         facts |= {f"{name}_test": values for name, values in test.items()}
+    words = words_of(type(data.loss).__name__)
+    if (share := (test_metrics or train_metrics).get(_SHARE)) is not None:
+        facts["explained"] = (share, words.share, f"the {where} set")
+    if words.task == "survival":
+        facts["survival"] = survival_curves(fit.estimator, last.X, last.y, last.offset, data.strata)
     facts["metrics"] = {
         name: (value, test_metrics.get(name)) for name, value in train_metrics.items()
     }
@@ -149,11 +249,29 @@ def _judged(data: Data, fit: Fit) -> dict[str, Any]:
 
 def _predicted(data: Data, fit: Fit, part: Part) -> tuple[dict[str, Any], dict[str, float]]:
     y, predicted = data.codes(part.y), fit.estimator.predict(part.X, offset=part.offset)
+    task = words_of(type(data.loss).__name__).task
+    if task == "survival":
+        metrics = {"concordance": concordance_index(part.y, predicted)}
+        return {"y": y, "prediction": predicted}, metrics
     if data.classes is None:
-        counts = _task(data) == "counts"
+        share = None if data.loss.is_quadratic else _share(data, fit, part)
         found = {"y": y, "prediction": predicted}
-        return found, number_metrics(y, predicted, counts=counts)
+        metrics = number_metrics(y, predicted, counts=task == "counts", share=share)
+        if isinstance(data.loss, Quantile):
+            metrics["at or below"] = float(np.mean(y <= predicted))
+        return found, metrics
     codes = data.codes(predicted)
+    found = {"y": y, "prediction": codes}
+    if not data.loss.is_likelihood:
+        return found, {"accuracy": float((y == codes).mean())}
     chance = fit.estimator.predict_proba(part.X, offset=part.offset)
-    found = {"y": y, "prediction": codes, "probability": chance}
-    return found, class_metrics(y, codes, chance)
+    return found | {"probability": chance}, class_metrics(y, codes, chance)
+
+
+def _share(data: Data, fit: Fit, part: Part) -> float:
+    """Of the loss, explained by the predictions."""
+    z = fit.estimator._linear_prediction(part.X, part.offset)
+    n = len(part.y)
+    offset = None if part.offset is None else part.offset[:, None]
+    target = data.loss.encode(part.y)
+    return explained_share(data.loss, z, target, np.full(n, 1 / n), offset)

@@ -73,11 +73,15 @@ def _lines(summary: FitSummary, files: Sequence[str | Path]) -> list[Line]:
     head += _row("data", _data(summary))
     head += _row("loss", summary.loss + why)
     head += _row("penalty", summary.penalty)
-    alpha = number(float(summary.alphas[summary.index_selected]), 4)
-    head += _row("strength", f"α = {alpha}: {wording.criterion(summary)}", 2)
+    name = "size" if summary.is_budget else "strength"
+    head += _row(name, f"{wording.level(summary)}: {wording.criterion(summary)}", 2)
     holds = summary.certificate["holds"]
     head += _row("certificate", _certificate(summary), 2, "green" if holds else "bold red")
     head += _row("quality", _metrics(summary), 2)
+    for finding in summary.findings:
+        head += _row(finding.method, finding.headline, 3)
+        if finding.selected:
+            head += _row("", ", ".join(map(str, finding.selected)), 1, "bold")
 
     tail: list[Line] = []
     for note in summary.notes[:2]:
@@ -152,7 +156,8 @@ def _features(summary: FitSummary, room: int) -> list[Line]:
 
 
 def _heading(summary: FitSummary) -> str:
-    what = "largest, and its class" if np.ndim(summary.coef) == 2 else "coefficient"
+    name = "size" if summary.curves else "coefficient"
+    what = "largest, and its class" if np.ndim(summary.coef) == 2 else name
     return f"{pad('feature', _NAME)}  {pad('', _BAR)}  {what}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -21,12 +21,15 @@ from gossamer.linear.table_model import table_model
 from gossamer.report.coefficients import write_coefficients
 from gossamer.report.data import Data, split_table
 from gossamer.report.fitting import Fit, fit_data
+from gossamer.report.inferring import check_inference, infer
 from gossamer.report.options import FitOptions
+from gossamer.report.plain import write_plain
 from gossamer.report.progress import progress
-from gossamer.report.summarise import deviations, summarise
-from gossamer.report.summary import FitSummary
+from gossamer.report.summarise import summarise, view_of
+from gossamer.report.summary import Finding, FitSummary
 from gossamer.report.versions import versions
 
+FILES = ("model.gossamer", "coefficients.csv", "summary.json", "report.html")
 _RESAMPLES, _FEWER_RESAMPLES = 50, 20
 _SMALL = 20_000_000  # cells of the matrix up to which a table is small
 
@@ -41,7 +44,7 @@ class FittedTable:
         A `TableEncoder` and an estimator; predicts from tables.
     summary : FitSummary
     coef, intercept : (p,) or (p, K) array, and float or (K,)
-        Per unit of the table.
+        Per unit of the table; of an additive model the sizes of the curves.
     deviation : (p,) array
         Standard deviation of each feature in the training rows.
     interrupted : bool
@@ -56,7 +59,7 @@ class FittedTable:
     interrupted: bool
 
     def write(self, folder: str | Path) -> list[Path]:
-        """Write ``model.gossamer``, ``coefficients.csv`` and ``report.html`` into a folder."""
+        """Write ``model.gossamer``, ``coefficients.csv``, ``summary.json`` and ``report.html``."""
         from gossamer.report.html import write_report
 
         folder = Path(folder)
@@ -65,8 +68,9 @@ class FittedTable:
         write_coefficients(
             self.summary, self.coef, self.intercept, self.deviation, folder / "coefficients.csv"
         )
+        write_plain(self.summary, folder / "summary.json")
         write_report(self.summary, folder / "report.html")
-        return [folder / name for name in ("model.gossamer", "coefficients.csv", "report.html")]
+        return [folder / name for name in FILES]
 
 
 def fit_table(table: Any, target: str, **options: Any) -> FittedTable:
@@ -106,23 +110,51 @@ def fit_table(table: Any, target: str, **options: Any) -> FittedTable:
     asked = FitOptions(**options)
     with _noting() as notes:
         data = split_table(load_table(table), target, asked)
+        check_inference(asked, data)
         begun = time.perf_counter()
         fit = fit_data(data, asked)
         seconds = time.perf_counter() - begun
         stable = None if fit.interrupted else _stability(data, fit, asked)
+        stopped = fit.interrupted or (stable is not None and stable.interrupted)
+        findings, missing = ([], asked.inference) if stopped else _findings(data, asked)
     if stable is not None and stable.interrupted:
         notes.append(f"Interrupted: stability rests on {stable.n_resamples} half-samples only.")
-    summary = summarise(data, fit, stable, asked)
+    if missing:
+        notes.append(f"Interrupted before {' and '.join(missing)}.")
+    n_resamples = 0 if stable is None else stable.n_resamples
+    share = _of_features(fit, stable.frequency) if stable is not None and n_resamples else None
     summary = replace(
-        summary,
+        summarise(data, fit, share, asked),
         seconds=seconds,
+        n_resamples=n_resamples,
+        findings=findings,
         notes=[*data.notes, *fit.notes, *notes],
         versions=versions(),
         created=date.today().isoformat(),
     )
-    stopped = fit.interrupted or (stable is not None and stable.interrupted)
+    view = view_of(data, fit, asked)
     model = table_model(data.encoder, fit.estimator)
-    return FittedTable(model, summary, *fit.start, deviations(fit), stopped)
+    stopped = stopped or bool(missing)
+    return FittedTable(model, summary, view.raw, fit.intercept, view.deviation, stopped)
+
+
+def _findings(data: Data, asked: FitOptions) -> tuple[list[Finding], Sequence[str]]:
+    """What inference says, and the methods that an interrupt left out."""
+    found: list[Finding] = []
+    for done, name in enumerate(asked.inference):
+        try:
+            found.append(infer(name, data, asked))
+        except KeyboardInterrupt:
+            return found, asked.inference[done:]
+    return found, ()
+
+
+def _of_features(fit: Fit, frequency: np.ndarray) -> np.ndarray:
+    """Of a curve how often any of its columns is selected; of a feature its own share."""
+    if fit.kind != "additive":
+        return frequency
+    features, p = fit.estimator.basis_.features_, fit.estimator.n_features_in_
+    return np.array([frequency[features == j].max(initial=0.0) for j in range(p)])
 
 
 def load_table(table: Any) -> Table:
@@ -142,7 +174,7 @@ def _stability(data: Data, fit: Fit, asked: FitOptions) -> Stability | None:
             fit.start,
             count,
             asked.seed,
-            classes=data.train.y if data.loss.classifies else None,
+            classes=data.kinds_of_rows,
             groups=data.train.groups,
             tol=max(asked.tol, 1e-5),
             n_jobs=asked.jobs or os.cpu_count() or 1,

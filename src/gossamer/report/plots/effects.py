@@ -28,7 +28,7 @@ def plot_effects(
 
     Parameters
     ----------
-    model : fitted SparseAdditive or SparseAdditiveCV
+    model : fitted SparseAdditive or SparseAdditiveCV, or its shape functions
     X : (n, p) array or DataFrame, optional
         Samples, whose values are marked at the foot of each panel.
     top : int
@@ -46,7 +46,7 @@ def plot_effects(
         raise ValueError(f"top must be a whole number >= 1, got {top!r}.")
     curves = [
         (j, curve, curve.y if curve.y.ndim == 1 else curve.y[:, output])
-        for j, curve in enumerate(model.shape_functions())
+        for j, curve in enumerate(model if isinstance(model, list) else model.shape_functions())
         if curve.kind != "absent"
     ]
     curves = sorted(curves, key=lambda piece: -float(np.ptp(piece[2])))[:top]

@@ -17,12 +17,13 @@ from gossamer.report.plots.style import (
     PALETTE,
     RED,
     SMALL,
+    name_bars,
     new_axes,
     quiet,
     say,
 )
 from gossamer.report.summary import Array
-from gossamer.report.text import counted, names_or_default
+from gossamer.report.text import counted, names_or_default, shorten
 
 
 def plot_knockoffs(
@@ -151,4 +152,48 @@ def plot_stability_path(
     alpha_axis(ax, np.asarray(alphas), None, label="strength α (log scale)")
     ax.set_ylabel("share of halves that chose the feature")
     label_ends(ax, path[-1, named], [names[feature] for feature in named], colours)
+    return ax
+
+
+def plot_intervals(
+    effects: Array,
+    limits: Array,
+    feature_names: Sequence[str] | None = None,
+    *,
+    selected: Array | None = None,
+    top: int = 25,
+    ax: Axes | None = None,
+) -> Axes:
+    """Effects with their intervals, one row a feature, in the order given.
+
+    Parameters
+    ----------
+    effects : (p,) array
+    limits : (p, 2) array
+        As ``confidence_intervals`` of :class:`gossamer.DebiasedLasso`.
+    feature_names : sequence of str, optional
+    selected : (p,) array of bool, optional
+        Drawn in colour.
+    top : int
+        Most features shown.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    effects, limits = np.asarray(effects)[:top], np.asarray(limits)[:top]
+    names = names_or_default(None, len(effects)) if feature_names is None else feature_names[:top]
+    rows = len(effects)
+    ax = quiet(new_axes(0.6 + 0.21 * max(rows, 4)) if ax is None else ax, grid="x")
+    if not rows:
+        return say(ax, "There is no feature to show.")
+    inside = np.ones(rows, dtype=bool) if selected is None else np.asarray(selected)[:top]
+    for row in range(rows):
+        colour = BLUE if inside[row] else MUTED
+        ax.plot(limits[row], (row, row), color=colour, linewidth=1.4)
+        ax.plot(effects[row], row, "o", color=colour, markersize=3.5)
+    ax.axvline(0, color=INK, linewidth=0.8)
+    name_bars(ax, [shorten(name, 28) for name in names])
+    ax.set_xlabel("effect of one standard deviation of the feature")
     return ax

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from scipy.optimize import isotonic_regression
 
 from gossamer.report.plots.style import FONT_SIZE, INK, MUTED, PAPER, SMALL
@@ -65,16 +65,34 @@ def label_ends(ax: Axes, ends: Array, names: Sequence[str], colours: Sequence[st
         )
 
 
+def is_budget(alphas: Array) -> bool:
+    """Whether these are numbers of features, from zero up, and no strengths (those are > 0)."""
+    alphas = np.asarray(alphas)
+    return bool(alphas.size and alphas[0] == 0 and (np.diff(alphas) > 0).all())
+
+
+def level_label(alphas: Array) -> str:
+    """What the axis of a path counts."""
+    return "features allowed" if is_budget(alphas) else "strength α (log scale)"
+
+
 def alpha_axis(ax: Axes, alphas: Array, nonzero: Array | None, *, label: str) -> None:
-    """Strengths, strongest at the left, on a log axis; model sizes, where known, along the top."""
+    """Strengths, strongest at the left, on a log axis; model sizes, where known, along the top.
+
+    Numbers of features run on a plain axis.
+    """
+    ax.set_xlabel(label)
+    if is_budget(alphas):
+        last = float(alphas[-1])
+        ax.set_xlim(-0.02 * max(last, 1.0), max(last, 1.0))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10))
+        return
     first, last = float(alphas[0]), float(alphas[-1])
     ax.set_xscale("log")
     ax.set_xlim(first * 1.02, last) if first > last else ax.set_xlim(first * 2, first / 2)
     ax.xaxis.set_major_locator(LogLocator(subs=_log_ticks(ax, np.log10(first / last))))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.set_xlabel(label)
-
     if nonzero is not None:
         _model_size_axis(ax, alphas, np.asarray(nonzero))
 
@@ -120,8 +138,8 @@ def _mark(
     line: str | tuple[int, tuple[int, int]],
 ) -> None:
     ax.axvline(alpha, ymax=height, color=colour, linewidth=0.9, linestyle=line, zorder=1.5)
-    left, right = np.log(ax.get_xlim())
-    has_room = (np.log(alpha) - left) / (right - left) < 0.7
+    left, right, here = (ax.transData.transform((x, 0.0))[0] for x in (*ax.get_xlim(), alpha))
+    has_room = (here - left) / (right - left) < 0.7
     ax.annotate(
         text,
         xy=(alpha, height),

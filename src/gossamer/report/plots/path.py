@@ -9,7 +9,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from scipy.sparse import issparse
 
-from gossamer.report.plots.labels import alpha_axis, label_ends, label_gap, mark_strengths
+from gossamer.report.plots.labels import (
+    alpha_axis,
+    is_budget,
+    label_ends,
+    label_gap,
+    level_label,
+    mark_strengths,
+)
 from gossamer.report.plots.style import (
     BLUE,
     FAINT,
@@ -40,7 +47,7 @@ def plot_path(
     Parameters
     ----------
     alphas : (m,) array
-        Positive, decreasing strengths.
+        Positive, decreasing strengths; or numbers of features allowed, from zero up.
     coefs : (m, p) array or scipy sparse matrix, or (m, p, K) array
         Coefficients along the path. With K classes, each feature's norm over them is drawn; for
         one plot a class pass ``coefs[:, :, k]`` and axes that share their y axis.
@@ -81,7 +88,7 @@ def plot_path(
     ax.axhline(0, color=FAINT, linewidth=0.8, zorder=1)
     ax.margins(y=0.04)
     counts = _model_sizes(coefs) if nonzero is None else np.asarray(nonzero)
-    alpha_axis(ax, alphas, counts, label=_strength_label(shown.size, n_entered))
+    alpha_axis(ax, alphas, counts, label=_strength_label(alphas, shown.size, n_entered))
     mark_strengths(ax, alphas, minimum, selected)
     ax.set_ylabel("size of the coefficients" if many else "coefficient")
     named = [names[index] for index in shown[:n_labels]]
@@ -105,7 +112,7 @@ def plot_cv(
     Parameters
     ----------
     alphas : (m,) array
-        Positive, decreasing strengths.
+        Positive, decreasing strengths; or numbers of features allowed, from zero up.
     mean, se : (m,) arrays
         Score of which less is better, and its standard error; `se` may be missing.
     nonzero : (m,) array, optional
@@ -131,7 +138,7 @@ def plot_cv(
             ax.axhline(mean[minimum] + errors[minimum], color=MUTED, linewidth=0.8, linestyle=":")
     ax.plot(alphas, mean, color=BLUE, linewidth=1.4, marker="o", markersize=2.2)
     ax.set_ylim(*_criterion_limits(mean, errors))
-    alpha_axis(ax, alphas, nonzero, label="strength α (log scale)")
+    alpha_axis(ax, alphas, nonzero, label=level_label(alphas))
     mark_strengths(ax, alphas, minimum, selected)
     ax.set_ylabel(score_name, parse_math=False)
     return ax
@@ -151,6 +158,8 @@ def _criterion_limits(mean: Array, errors: Array) -> tuple[float, float]:
 
 def _strengths(alphas: Array) -> Array:
     alphas = np.asarray(alphas, dtype=float)
+    if is_budget(alphas):
+        return alphas
     if (
         alphas.ndim != 1
         or alphas.size == 0
@@ -186,8 +195,8 @@ def _model_sizes(coefs: Any) -> Array:
     return np.asarray((coefs != 0).sum(axis=1)).ravel()
 
 
-def _strength_label(n_shown: int, n_entered: int) -> str:
-    label = "strength α (log scale)"
+def _strength_label(alphas: Array, n_shown: int, n_entered: int) -> str:
+    label = level_label(alphas)
     if n_shown == n_entered:
         return label
     return f"{label}\nthe {n_shown} largest of {counted(n_entered, 'feature')} are drawn"

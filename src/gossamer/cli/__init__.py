@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from gossamer import __version__
+from gossamer.cli.options import Parser, UsageError, add_fit, numbers
 
 OK, UNEXPECTED, BAD_INPUT, NOT_CERTIFIED, INTERRUPTED = 0, 1, 2, 3, 130
 
 _EXIT_CODES = """\
 exit codes: 0 done, 1 unexpected error, 2 bad usage or input, 3 fitted, but the certificate missed
 its tolerance (files are written), 130 interrupted (what could be saved is)."""
-
-
-class UsageError(Exception):
-    """Options that cannot be understood."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -128,7 +124,9 @@ def _writable(folder: Path) -> Path:
 def _predict(options: argparse.Namespace) -> int:
     from gossamer.report.predicting import predict_file
 
-    notes = predict_file(options.model, options.table, options.output, offset=options.offset)
+    notes = predict_file(
+        options.model, options.table, options.output, offset=options.offset, times=options.times
+    )
     if not options.quiet:
         for note in notes:
             _complain(note)
@@ -179,28 +177,9 @@ def _warm_runtime(options: argparse.Namespace) -> int:
 
 
 # -- the options -----------------------------------------------------------------------------------
-class _Parser(argparse.ArgumentParser):
-    """Errors become exceptions, and unknown options get a suggestion."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings, allow_abbrev=False)
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}.\nSee {self.prog} --help.")
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        found, unknown = super().parse_known_args(args, namespace)
-        if unknown:
-            known = [name for action in self._actions for name in action.option_strings]
-            close = difflib.get_close_matches(unknown[0].partition("=")[0], known, n=1)
-            hint = f" Did you mean {close[0]}?" if close else f" See {self.prog} --help."
-            raise UsageError(f"{self.prog} does not know {unknown[0]!r}.{hint}")
-        return found, unknown
-
-
 def make_parser() -> argparse.ArgumentParser:
     """The command's options."""
-    parser = _Parser(
+    parser = Parser(
         prog="gossamer",
         description="Sparse linear models of tables, with a certificate.",
         epilog=_EXIT_CODES,
@@ -208,22 +187,25 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"gossamer {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    common = _Parser(add_help=False)
+    common = Parser(add_help=False)
     common.add_argument("--quiet", "-q", action="store_true", help="print errors only")
     common.add_argument("--verbose", "-v", action="store_true", help="print every note")
     common.add_argument("--debug", action="store_true", help="show where an error arose")
 
-    def command(name: str, action: Callable[[argparse.Namespace], int], text: str) -> _Parser:
-        made: _Parser = commands.add_parser(name, help=text, description=text, parents=[common])
+    def command(name: str, action: Callable[[argparse.Namespace], int], text: str) -> Parser:
+        made: Parser = commands.add_parser(name, help=text, description=text, parents=[common])
         made.set_defaults(action=action)
         return made
 
-    _add_fit(command("fit", _fit, "fit a table: model, coefficients and report"))
+    add_fit(command("fit", _fit, "fit a table: model, coefficients and report"))
     predict = command("predict", _predict, "predict the rows of a table with a saved model")
     predict.add_argument("model", type=Path, metavar="MODEL", help="a file made by fit")
     predict.add_argument("table", type=Path, metavar="TABLE", help="a CSV, TSV or Parquet file")
     predict.add_argument("-o", "--output", type=Path, metavar="CSV", help="default: print them")
     predict.add_argument("--offset", metavar="COL", help="column added to the linear prediction")
+    predict.add_argument(
+        "--times", type=numbers, default=(), metavar="T,...", help="survival up to these times"
+    )
     demo = command("demo", _demo, "fit a real table: which genes tell four tumours apart?")
     demo.add_argument("-o", "--output", type=Path, default=Path("gossamer-demo"), metavar="OUT")
     command("info", _info, "versions, cores, cache and what is registered")
@@ -233,85 +215,3 @@ def make_parser() -> argparse.ArgumentParser:
         "--runtime", action="store_true", help="the products of sparse networks, and measure them"
     )
     return parser
-
-
-def _add_fit(fit: _Parser) -> None:
-    fit.add_argument("table", type=Path, metavar="TABLE", help="a CSV, TSV or Parquet file")
-    fit.add_argument("--target", "-t", required=True, metavar="COL", help="column to predict")
-    fit.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="a folder")
-
-    model = fit.add_argument_group("model")
-    losses = ("auto", "quadratic", "logistic", "multinomial", "poisson", "huber")
-    model.add_argument(
-        "--loss", choices=losses, default="auto", help="default: auto, by the target"
-    )
-    penalties = ("l1", "elasticnet", "mcp", "scad", "lq", "logsum")
-    model.add_argument("--penalty", choices=penalties, default="l1", help="default: l1")
-    model.add_argument("--l1-ratio", type=float, metavar="R", help="of elasticnet")
-    model.add_argument("--gamma", type=float, metavar="G", help="of mcp and scad")
-    model.add_argument("--q", type=float, metavar="Q", help="of lq")
-    model.add_argument("--epsilon", type=float, metavar="E", help="of logsum")
-    model.add_argument(
-        "--groups",
-        metavar="HOW",
-        help="features selected together: categorical (the indicators of a column; so do the "
-        "others), prefix, prefix:SEPARATORS, or a .json or .toml file of groups of columns",
-    )
-    model.add_argument(
-        "--standardise",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="penalise columns by their standard deviation (default: yes)",
-    )
-
-    strength = fit.add_argument_group("strength of the penalty")
-    strength.add_argument("--cv", type=int, default=10, metavar="K", help="folds (default: 10)")
-    strength.add_argument(
-        "--selection",
-        choices=("1se", "min", "aic", "bic", "ebic"),
-        default="1se",
-        help="default: 1se, the sparsest model within one standard error of the best",
-    )
-    strength.add_argument("--alpha", type=float, metavar="A", help="this strength, no choice")
-
-    data = fit.add_argument_group("data")
-    data.add_argument("--test", type=Path, metavar="TABLE", help="a table of test samples")
-    data.add_argument(
-        "--test-size",
-        type=float,
-        default=0.2,
-        metavar="SHARE",
-        help="share of rows held out without --test (default: 0.2; 0: none)",
-    )
-    data.add_argument(
-        "--drop", type=_names, default=(), metavar="COL,...", help="leave out columns"
-    )
-    data.add_argument(
-        "--impute",
-        choices=("median", "mean"),
-        default="error",
-        help="fill missing values (default: refuse them); categories get the most frequent",
-    )
-    data.add_argument(
-        "--drop-missing",
-        action="store_true",
-        help="leave out rows with missing values (with --impute: only of the target)",
-    )
-    data.add_argument("--weights", metavar="COL", help="column of sample weights")
-    data.add_argument("--offset", metavar="COL", help="column added to the linear prediction")
-    data.add_argument("--group-column", metavar="COL", help="rows alike in it share a fold")
-
-    work = fit.add_argument_group("work")
-    work.add_argument(
-        "--resamples",
-        type=int,
-        metavar="N",
-        help="half-samples for the stability of the selection (default: 50; large tables: 20)",
-    )
-    work.add_argument("--tol", type=float, default=1e-6, help="certificate asked for (1e-6)")
-    work.add_argument("--seed", type=int, default=0, help="of all random choices (0)")
-    work.add_argument("--jobs", type=int, metavar="N", help="threads (default: all cores)")
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
