@@ -135,7 +135,7 @@ def test_dense_and_sparse_agree(loss, rng):
 @pytest.mark.parametrize("solver", ["activesetnewton", "coordinate_descent", "proximal-gradient"])
 def test_interrupt_returns_what_it_has(solver, rng, monkeypatch):
     import gossamer.core.certificate as certificate
-    import gossamer.solvers.proximal_gradient as gradient
+    import gossamer.solvers.iterating as gradient
     import gossamer.solvers.working_set as working
 
     calls = []

@@ -5,10 +5,13 @@ from gossamer.solvers.branch_and_bound import BranchAndBound
 from gossamer.solvers.chain import ChainSteps
 from gossamer.solvers.choose import choose
 from gossamer.solvers.clusters import ClusterNewton
+from gossamer.solvers.coder import ACODER
 from gossamer.solvers.cosamp import CoSaMP
+from gossamer.solvers.damped_gradient import DampedGradient
 from gossamer.solvers.duplicated import Duplicated
 from gossamer.solvers.factorised import Factorised
 from gossamer.solvers.foba import FoBa
+from gossamer.solvers.greedy_blocks import GreedyBlocks
 from gossamer.solvers.iht import IHT
 from gossamer.solvers.local_search import LocalSearch
 from gossamer.solvers.multipliers import MethodOfMultipliers
@@ -18,6 +21,7 @@ from gossamer.solvers.splicing import Splicing
 from gossamer.solvers.working_set import ActiveSetNewton, CoordinateDescent
 
 __all__ = [
+    "ACODER",
     "IHT",
     "OMP",
     "ActiveBounds",
@@ -27,9 +31,11 @@ __all__ = [
     "ClusterNewton",
     "CoSaMP",
     "CoordinateDescent",
+    "DampedGradient",
     "Duplicated",
     "Factorised",
     "FoBa",
+    "GreedyBlocks",
     "LocalSearch",
     "MethodOfMultipliers",
     "ProximalGradient",

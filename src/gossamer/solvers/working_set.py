@@ -106,10 +106,10 @@ class WorkingSetSolver(Solver):
 
     def search(self, problem: Problem, form: UnitForm, start: Point, tol: float) -> Search:
         """What improves a point, with the columns that were left at the start."""
-        return Search(problem, form, self.newton, tol, _columns_of(problem, start))
+        return Search(problem, form, self.newton, tol, columns_of(problem, start))
 
 
-def _columns_of(problem: Problem, start: Point) -> WorkingColumns:
+def columns_of(problem: Problem, start: Point) -> WorkingColumns:
     """Those that were left at the start by a solve on the same data: a path reads them once."""
     columns = start.workspace
     if isinstance(columns, WorkingColumns) and columns.design is problem.design:

@@ -1,0 +1,182 @@
+"""Solvers of published papers beside the methods that those papers compare with.
+
+``python -m benchmarks.paper_solvers`` prints one table: steps, passes over X and seconds to the
+same certificate. Designs are autoregressive, with ten coefficients of size one to two and noise of
+size one; strengths are shares of the largest. Times are of one run each, one after the other.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+import gossamer as gs
+from gossamer.core import ConvergenceWarning, Penalty
+from gossamer.core.certificate import certify
+from gossamer.core.point import Point
+from gossamer.core.registry import LOSSES
+from gossamer.core.result import Certificate
+from gossamer.core.unit_form import gradient_of_form, prox_of_form
+from gossamer.solvers.coder import split
+from gossamer.solvers.damped_gradient import concavity
+from gossamer.solvers.iterating import settled, steepest_curvature
+
+_EVERY = 10
+
+
+def signal(p: int, seed: int = 0) -> np.ndarray:
+    """(p,) ten coefficients of size one to two."""
+    rng = np.random.default_rng(seed)
+    w = np.zeros(p)
+    w[rng.permutation(p)[:10]] = rng.choice([-1, 1], 10) * rng.uniform(1, 2, 10)
+    return w
+
+
+def autoregressive(
+    n: int, p: int, correlation: float, penalty: Penalty, ratio: float,
+    loss: str = "quadratic", seed: int = 0,
+) -> gs.Problem:  # fmt: skip
+    """A problem of :func:`signal` whose neighbouring columns are correlated."""
+    rng = np.random.default_rng([seed, 1])
+    X = rng.standard_normal((n, p))
+    for j in range(1, p):
+        X[:, j] = correlation * X[:, j - 1] + np.sqrt(1 - correlation**2) * X[:, j]
+    y = X @ signal(p, seed)
+    y = y + rng.standard_normal(n) if loss == "quadratic" else rng.random(n) < 1 / (1 + np.exp(-y))
+    problem = gs.Problem(X, y, LOSSES[loss](), penalty)
+    return problem.with_penalty(penalty.with_strength(ratio * problem.strength_max()))
+
+
+def judged(
+    problem: gs.Problem, step: Callable[[Point], Point], tol: float, limit: int
+) -> tuple[int, Certificate]:
+    """Steps until the certificate, looked at every ten, is at most ``tol``."""
+    point = problem.start()
+    for k in range(limit + 1):
+        if k % _EVERY == 0:
+            certificate = certify(problem, point, tol).certificate
+            if certificate.holds:
+                break
+        point = step(point)
+    return k, certificate
+
+
+def proximal_gradient(
+    problem: gs.Problem, tol: float, limit: int = 50_000
+) -> tuple[int, Certificate]:
+    """Proximal gradient without momentum, the concave part of MCP or SCAD joined to the loss."""
+    penalty = problem.penalty
+    whole = penalty.form(problem.shape)
+    norm = gs.L1(penalty.strength)
+    linear = norm.form(problem.shape)
+    length = 1 / max(steepest_curvature(problem), concavity(penalty))
+
+    def step(point: Point) -> Point:
+        w = point.w
+        gradient = point.gradient + gradient_of_form(whole, w) - gradient_of_form(linear, w)
+        return settled(problem, norm.prox(w - length * gradient, length), point.b)
+
+    return judged(problem, step, tol, limit)
+
+
+def block_descent(problem: gs.Problem, blocks: int, tol: float, limit: int = 5000) -> int:
+    """Cycles of cyclic proximal descent, each block's step by its largest curvature."""
+    parts, s, loss = split(problem, blocks), problem.sample_weight, problem.loss
+    assert loss.smoothness is not None
+    curvatures = [
+        loss.smoothness * np.linalg.eigvalsh(part.columns.T @ (s[:, None] * part.columns))[-1]
+        for part in parts
+    ]
+
+    def step(point: Point) -> Point:
+        w, z = point.w.copy(), point.z[:, 0].copy()
+        for part, curvature in zip(parts, curvatures, strict=True):
+            before = w[part.features, 0]
+            pull = part.columns.T @ (s * loss.gradient(z[:, None], problem.y)[:, 0])
+            after = prox_of_form(part.form, before - pull / curvature, 1 / curvature)
+            z = z + part.columns @ (after - before)
+            w[part.features, 0] = after
+        return settled(problem, w, point.b)
+
+    return judged(problem, step, tol, limit)[0]
+
+
+def first_below(certificates: Sequence[Certificate], tol: float) -> int:
+    """The first iteration whose certificate is at most ``tol``, or their number."""
+    return next((i for i, c in enumerate(certificates) if c.value <= tol), len(certificates))
+
+
+def identified(certificates: Sequence[Certificate], support: np.ndarray) -> int:
+    """The iteration from which the support stays ``support``, or their number."""
+    same = [np.array_equal(c.support, support) for c in certificates]
+    return next((i for i in range(len(same)) if all(same[i:])), len(same))
+
+
+def timed(run: Callable[[], int]) -> str:
+    begun = time.perf_counter()
+    steps = run()
+    return f"{steps:6d} {time.perf_counter() - begun:7.2f} s"
+
+
+def damped(n: int, p: int) -> None:
+    print("\nMCP and SCAD, certificate 1e-6: steps and seconds")
+    print("                     damped (383)       proximal gradient  house (FISTA, restarts)")
+    for penalty in (gs.MCP(1.0), gs.SCAD(1.0)):
+        for correlation in (0.0, 0.5, 0.9):
+            problem = autoregressive(n, p, correlation, penalty, 0.3)
+            runs = (
+                lambda: problem.solve("dampedgradient", tol=1e-6, max_iter=2000).n_iter,  # noqa: B023
+                lambda: proximal_gradient(problem, 1e-6)[0],  # noqa: B023
+                lambda: problem.solve("proximalgradient", tol=1e-6, max_iter=2000).n_iter,  # noqa: B023
+            )
+            name = f"{type(penalty).__name__}, AR {correlation}"
+            print(f"{name:18}" + "  ".join(timed(run) for run in runs), flush=True)
+
+
+def greedy(n: int, p: int, size: int) -> None:
+    print(f"\nblocks of {size}, lasso: iterations to 1e-3 and 1e-9, and to the support")
+    for loss in ("quadratic", "logistic"):
+        problem = autoregressive(n, p, 0.5, gs.L1(1.0), 0.1, loss)
+        support = problem.solve(tol=1e-11).certificate.support
+        for rule in ("gsd", "gs", "cyclic", "random"):
+            for newton in (True, False):
+                solver = gs.solvers.GreedyBlocks(rule, size, newton)
+                begun = time.perf_counter()
+                track = solver.certificates(problem, 400)
+                seconds = time.perf_counter() - begun
+                numbers = first_below(track, 1e-3), first_below(track, 1e-9)
+                at = identified(track, support)
+                end = "Newton" if newton else "      "
+                found = "".join(f"{k:7d}" for k in (*numbers, at))
+                rest = f"   {len(support)} features, 400 in {seconds:.1f} s"
+                print(f"{loss:10}{rule:8}{end}{found}{rest}", flush=True)
+
+
+def coder(n: int, p: int, blocks: int) -> None:
+    print(f"\n{blocks} blocks, gap 1e-5: cycles and seconds (a cycle of A-CODER takes two passes)")
+    print("                          A-CODER (45)       cyclic descent     house (FISTA)")
+    for name, penalty, loss in (
+        ("lasso", gs.L1(1.0), "quadratic"),
+        ("elastic net", gs.ElasticNet(1.0, l1_ratio=0.9), "quadratic"),
+        ("logistic", gs.L1(1.0), "logistic"),
+    ):
+        for correlation in (0.5, 0.9):
+            problem = autoregressive(n, p, correlation, penalty, 0.05, loss)
+            solver = gs.solvers.ACODER(blocks)
+            runs = (
+                lambda: problem.solve(solver, tol=1e-5, max_iter=1000).n_iter,  # noqa: B023
+                lambda: block_descent(problem, blocks, 1e-5),  # noqa: B023
+                lambda: problem.solve("proximalgradient", tol=1e-5, max_iter=1000).n_iter,  # noqa: B023
+            )
+            label = f"{name}, AR {correlation}"
+            print(f"{label:23}" + "  ".join(timed(run) for run in runs), flush=True)
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    damped(200, 400)
+    greedy(150, 400, 5)
+    coder(150, 300, 20)

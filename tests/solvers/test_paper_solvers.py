@@ -1,0 +1,103 @@
+"""What the papers claim of their solvers, at small scale.
+
+The figures, beside times: ``python -m benchmarks.paper_solvers``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from benchmarks.paper_solvers import (
+    autoregressive,
+    block_descent,
+    first_below,
+    identified,
+    proximal_gradient,
+    signal,
+)
+
+import gossamer as gs
+from gossamer.core import Status, UnsupportedProblem
+from gossamer.solvers import ACODER, DampedGradient, GreedyBlocks
+
+
+def lasso(ratio: float, correlation: float = 0.5, loss: str = "quadratic") -> gs.Problem:
+    return autoregressive(100, 150, correlation, gs.L1(1.0), ratio, loss)
+
+
+@pytest.mark.parametrize("penalty", [gs.MCP(1.0), gs.SCAD(1.0)], ids=repr)
+@pytest.mark.parametrize("correlation", [0.5, 0.9])
+def test_damped_gradient_needs_fewer_steps_than_proximal_gradient(penalty, correlation):
+    problem = autoregressive(100, 150, correlation, penalty, 0.3)
+    damped = problem.solve("dampedgradient", tol=1e-6, max_iter=2000)
+    plain, certificate = proximal_gradient(problem, 1e-6)
+    assert 2 * damped.n_iter <= plain
+    np.testing.assert_array_equal(damped.certificate.support, certificate.support)
+    np.testing.assert_allclose(damped.certificate.objective, certificate.objective, rtol=1e-6)
+
+
+def test_damped_gradient_recovers_the_support():
+    problem = autoregressive(200, 300, 0.0, gs.MCP(1.0), 0.2)
+    found = problem.solve("dampedgradient", tol=1e-6).certificate.support
+    np.testing.assert_array_equal(found, np.flatnonzero(signal(300)))
+
+
+def test_damped_gradient_refuses_what_it_cannot_split():
+    problem = lasso(0.1)
+    with pytest.raises(UnsupportedProblem, match="neither MCP nor SCAD"):
+        problem.solve("dampedgradient")
+    counts = gs.Problem(problem.X, np.arange(100) % 4, gs.losses.Poisson(), gs.MCP(0.1))
+    with pytest.raises(UnsupportedProblem, match="curvature"):
+        counts.solve(DampedGradient())
+
+
+@pytest.mark.parametrize("loss", ["quadratic", "logistic"])
+def test_greedy_blocks_beat_cyclic_and_random_ones(loss):
+    problem = lasso(0.1, loss=loss)
+    n_iter = {
+        rule: first_below(GreedyBlocks(rule, 5, finish=False).certificates(problem, 100), 1e-2)
+        for rule in ("gsd", "gs", "cyclic", "random")
+    }
+    assert 2 * max(n_iter["gsd"], n_iter["gs"]) <= min(n_iter["cyclic"], n_iter["random"])
+
+
+@pytest.mark.parametrize("loss", ["quadratic", "logistic"])
+def test_greedy_blocks_identify_the_support_and_end_by_newton(loss):
+    problem = lasso(0.1, loss=loss)
+    certificates = GreedyBlocks(size=5).certificates(problem, 80)
+    support = problem.solve(tol=1e-11).certificate.support
+    at = identified(certificates, support)
+    assert at < 80
+    # a few looks at the same support, then its system: exact at once
+    assert first_below(certificates, 1e-9) <= at + 4
+    without = GreedyBlocks(size=5, finish=False).certificates(problem, 80)
+    assert first_below(without, 1e-9) >= at + 10
+
+
+def test_greedy_blocks_check_their_arguments():
+    with pytest.raises(ValueError, match="rule must be one of"):
+        GreedyBlocks("best")
+    with pytest.raises(ValueError, match="size must be >= 1"):
+        GreedyBlocks(size=0)
+    whole = lasso(0.1).solve(GreedyBlocks(size=10**6), tol=1e-9)
+    assert whole.status is Status.CONVERGED
+
+
+@pytest.mark.parametrize("penalty", [gs.L1(1.0), gs.ElasticNet(1.0, l1_ratio=0.9)], ids=repr)
+@pytest.mark.parametrize("loss", ["quadratic", "logistic"])
+def test_acoder_needs_fewer_cycles_than_cyclic_descent_on_its_blocks(penalty, loss):
+    problem = autoregressive(100, 150, 0.9, penalty, 0.1, loss)
+    cycles = problem.solve(ACODER(10), tol=1e-5, max_iter=1000).n_iter
+    # a cycle takes two passes over X: blocks, and the full gradient for the extrapolation
+    assert 2 * cycles <= block_descent(problem, 10, 1e-5)
+
+
+def test_acoder_has_blocks_of_whole_units(rng):
+    X = rng.standard_normal((60, 12))
+    y = X[:, 0] + rng.standard_normal(60)
+    on = gs.Groups([0, 5, 5, 1, 2, 1, 0, 3, 3, 2, 4, 4])
+    problem = gs.Problem(X, y, gs.losses.Quadratic(), gs.L1(0.05) + gs.L1(0.1, on=on))
+    one, many = (problem.solve(ACODER(blocks), tol=1e-10) for blocks in (1, 6))
+    np.testing.assert_allclose(one.coef, many.coef, atol=1e-6)
+    with pytest.raises(ValueError, match="blocks must be >= 1"):
+        ACODER(0)
