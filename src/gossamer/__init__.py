@@ -98,6 +98,7 @@ _HOMES = {
         "DebiasedLasso",
         "PostSelection",
         "MultiSplit",
+        "FTRL",
         "PrivateSparseRegression",
         "SpikeSlab",
         "ZeroImputedSGD",

@@ -37,7 +37,7 @@ from gossamer.linear.inference import (
     StabilitySelection,
 )
 from gossamer.linear.moments import Moments
-from gossamer.linear.online import PrivateSparseRegression, SpikeSlab, ZeroImputedSGD
+from gossamer.linear.online import FTRL, PrivateSparseRegression, SpikeSlab, ZeroImputedSGD
 from gossamer.linear.ordered_levels import OrderedLevels
 from gossamer.linear.ordinal import SparseOrdinal, SparseOrdinalCV
 from gossamer.linear.path import Path
@@ -51,6 +51,7 @@ from gossamer.linear.survival import SparseCox, SparseCoxCV
 from gossamer.linear.trend import TrendFilter, TrendFilterCV
 
 __all__ = [
+    "FTRL",
     "AdaptiveLasso",
     "AdaptiveLassoCV",
     "BestSubset",

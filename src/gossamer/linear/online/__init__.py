@@ -9,6 +9,7 @@ from gossamer.linear.online.bandits import (
     labelled_rounds,
     play,
 )
+from gossamer.linear.online.ftrl import FTRL
 from gossamer.linear.online.ledger import PrivacyLedger
 from gossamer.linear.online.mechanisms import GaussianMechanism, SphereMechanism
 from gossamer.linear.online.private import PrivateSparseRegression
@@ -16,6 +17,7 @@ from gossamer.linear.online.spike_slab import SpikeSlab, SpikeSlabPosterior
 from gossamer.linear.online.zero_imputed import ZeroImputedSGD
 
 __all__ = [
+    "FTRL",
     "Agent",
     "GaussianMechanism",
     "LassoBandit",
