@@ -1,5 +1,6 @@
 """Solvers: how the optimum is reached. One file an algorithm."""
 
+from gossamer.solvers import catalogue
 from gossamer.solvers.bounded import ActiveBounds
 from gossamer.solvers.branch_and_bound import BranchAndBound
 from gossamer.solvers.chain import ChainSteps
@@ -40,5 +41,6 @@ __all__ = [
     "MethodOfMultipliers",
     "ProximalGradient",
     "Splicing",
+    "catalogue",
     "choose",
 ]
