@@ -16,8 +16,9 @@ from gossamer.losses.kinked import Kinked
 from gossamer.losses.moreau import MoreauEnvelope
 from gossamer.solvers.working_set import ActiveSetNewton
 
-# the first envelope's step over the scale of predictions, how it shrinks, and how far
-_FIRST, _SHRINK, _LEAST = 0.1, 0.2, 1e-4
+# the first envelope's step over the scale of predictions, how it shrinks, and to what: wide ones
+# are soon solved, but lead elsewhere where there are several optima
+_WIDE, _NARROW = (3.0, 0.5, 1e-5), (0.1, 0.2, 1e-5)
 # certificates without a gain after which a search is given up; after each, the smooth problems are
 # solved so much more precisely
 _MAX_IDLE, _SHARPER = 8, 1e-2
@@ -50,8 +51,9 @@ class MethodOfMultipliers(Solver):
 
     def run(self, problem: Problem, start: Point, tol: float, max_iter: int) -> Outcome:
         begun, history = time.perf_counter(), []
-        step = _FIRST * _scale(problem)
-        least = _LEAST * step
+        first, shrink, least = _WIDE if problem.penalty.convex else _NARROW
+        scale = _scale(problem)
+        step, least = first * scale, least * scale
         best = evaluation = certify(problem, start, tol)
         status, n_iter, idle = Status.MAX_ITER, 0, 0
         try:
@@ -66,7 +68,7 @@ class MethodOfMultipliers(Solver):
                 aim = max(0.1 * tol, 0.01 * min(value, 1.0)) * _SHARPER**idle
                 point = _improved(problem, evaluation.point, step, max(aim, 1e-15))
                 evaluation = certify(problem, point, tol)
-                step = max(step * _SHRINK, least)
+                step = max(step * shrink, least)
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
         if best.certificate.holds:
