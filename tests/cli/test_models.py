@@ -31,6 +31,13 @@ def survival(table: Tables) -> pd.DataFrame:
     return frame
 
 
+@pytest.fixture(autouse=True)
+def few_repetitions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the tests look at does not depend on how often inference repeats its work."""
+    monkeypatch.setattr("gossamer.report.inferring._N_PAIRS", 6)
+    monkeypatch.setattr("gossamer.report.inferring._N_SPLITS", 4)
+
+
 def page(run: Any) -> str:
     return (run.folder / "out" / "report.html").read_text(encoding="utf-8")
 
@@ -176,7 +183,7 @@ def test_survival(fit: Any, run: Any, survival: pd.DataFrame) -> None:
 
 def test_strata(fit: Any, survival: pd.DataFrame) -> None:
     survival["clinic"] = np.tile(["north", "south"], len(survival) // 2)
-    words = ["--event", "died", "--strata", "clinic", "--selection", "bic"]
+    words = ["--event", "died", "--strata", "clinic", "--alpha", "0.1"]
     run = fit(survival, *words, target="days", drawn=True)
     assert run.code == 0, run.err
     assert "north" in page(run)
@@ -200,8 +207,7 @@ def test_inference_in_words(fit: Any, table: Tables) -> None:
     assert "stability" in run.out
 
 
-def test_sample_splitting_of_classes(fit: Any, table: Tables, monkeypatch: Any) -> None:
-    monkeypatch.setattr("gossamer.report.inferring._N_SPLITS", 4)
+def test_sample_splitting_of_classes(fit: Any, table: Tables) -> None:
     run = fit(table("binary"), "--alpha", "0.1", "--inference", "multisplit", "--jobs", "1")
     assert run.code == 0, run.err
     assert "Sample splitting" in page(run)

@@ -39,7 +39,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_fit(fit: Parser) -> None:
-    fit.add_argument("table", type=Path, metavar="TABLE", help="a CSV, TSV or Parquet file")
+    fit.add_argument("table", metavar="TABLE", help="a CSV, TSV or Parquet file")
     fit.add_argument("--target", "-t", required=True, metavar="COL", help="column to predict")
     fit.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="a folder")
     for add in (_add_loss, _add_penalty, _add_model, _add_choice, _add_inference, _add_data):
@@ -48,6 +48,12 @@ def add_fit(fit: Parser) -> None:
     work.add_argument("--tol", type=float, default=1e-6, help="certificate asked for (1e-6)")
     work.add_argument("--seed", type=int, default=0, help="of all random choices (0)")
     work.add_argument("--jobs", type=int, metavar="N", help="threads (default: all cores)")
+    work.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        help="scheduler of a Dask cluster that reads the rows (TABLE: a file, a folder of Parquet "
+        "files or a pattern that all workers see)",
+    )
 
 
 def _add_loss(fit: Parser) -> None:

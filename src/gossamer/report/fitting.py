@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gossamer.core.penalty import Penalty
 from gossamer.core.problem import Problem
 from gossamer.core.result import Certificate, Status
 from gossamer.linear.base import SparseLinearModel
@@ -31,8 +32,9 @@ _N_ALPHAS_FIXED = 50
 class Fit:
     """A fitted estimator, its path, and the problem that it solves.
 
-    problem : at the level selected, with the training rows.
-    start : coefficients and intercept of its solution.
+    penalty : at the level selected.
+    problem : with it, of the training rows; none where those stayed on a cluster.
+    start : coefficients and intercept of the solution.
     coef, intercept : of the estimator, (p,) or (p, K), per unit of the columns of the problem.
     index : position of the level selected in `path`.
     kind : a key of `gossamer.report.models.KINDS`.
@@ -43,7 +45,8 @@ class Fit:
     path: Path
     cv: CVResult | None
     index: int
-    problem: Problem
+    penalty: Penalty
+    problem: Problem | None
     start: tuple[np.ndarray, Any]
     n_iter: int
     interrupted: bool
@@ -65,7 +68,7 @@ class Fit:
         """Of the estimator: a number, one a class, the thresholds of ordered classes, or none."""
         if hasattr(self.estimator, "thresholds_"):
             return self.estimator.thresholds_
-        if self.problem.loss.shift_invariant:
+        if hasattr(self.estimator, "baseline_hazard_"):
             return np.empty(0)
         found = np.atleast_1d(self.estimator.intercept_)
         return float(found[0]) if found.size == 1 else found
@@ -128,19 +131,25 @@ def _chosen(data: Data, model: Asked, kind: Kind) -> Fit:
         )
     # a plain number can be saved; the folds themselves follow from the seed
     estimator.set_params(cv=asked.cv, n_jobs=None)
+    fit = chosen_fit("", estimator, asked)
+    return replace(fit, problem=_problem(data, estimator).with_penalty(fit.penalty))
+
+
+def chosen_fit(kind: str, estimator: Any, asked: FitOptions) -> Fit:
+    """What an estimator chose, without the rows."""
     path, results = estimator.path_, estimator.cv_results_
-    problem = _problem(data, estimator)
-    level = float(path.alphas[results.index])
+    index = results.index
     return Fit(
-        "",
+        kind,
         estimator,
         path,
         results,
-        results.index,
-        problem.with_penalty(problem.penalty.at_level(level)),
-        (path.coefs[results.index], path.intercepts[results.index]),
+        index,
+        estimator._resolved_penalty(float(path.alphas[index])),
+        None,
+        (path.coefs[index], path.intercepts[index]),
         estimator.n_iter_,
-        by_folds and results.folds.shape[1] < asked.cv,
+        asked.selection in ("min", "1se") and results.folds.shape[1] < asked.cv,
         _edge_of_path(path, results, estimator._n_steps()),
     )
 
@@ -186,26 +195,38 @@ def _given(data: Data, model: Asked, kind: Kind) -> Fit:
     with progress(len(grid), "path", enabled=model.options.progress) as advance:
         path = solve_path(problem, grid, tol=model.options.tol, on_step=lambda *_: advance())
     estimator.fit(train.X, train.y, train.weights, offset=train.offset)
-    result = estimator.result_
-    full = Path(
-        np.append(path.alphas, level),
-        np.concatenate([path.coefs.reshape(-1, *result.coef.shape), result.coef[None]]),
-        np.concatenate([path.intercepts, np.asarray(result.intercept)[None]]),
-        (*path.certificates, result.certificate),
+    fit = given_fit("", estimator, path)
+    cut = len(path.alphas) < len(grid)
+    return replace(
+        fit, problem=problem, penalty=problem.penalty, interrupted=fit.interrupted or cut
     )
-    interrupted = len(path.alphas) < len(grid) or result.status is Status.INTERRUPTED
-    notes = [f"{result.status.value.capitalize()}."] if result.status is Status.TIME_LIMIT else []
+
+
+def given_fit(kind: str, estimator: Any, before: Path | None = None) -> Fit:
+    """An estimator of a given level, the last step of a path."""
+    result, level = estimator.result_, estimator._strength()
+    coef, intercept = result.coef[None], np.asarray(result.intercept)[None]
+    path = Path(np.array([level]), coef, intercept, (result.certificate,))
+    if before is not None and len(before.alphas):
+        path = Path(
+            np.append(before.alphas, level),
+            np.concatenate([before.coefs, coef]),
+            np.concatenate([before.intercepts, intercept]),
+            (*before.certificates, result.certificate),
+        )
+    late = result.status is Status.TIME_LIMIT
     return Fit(
-        "",
+        kind,
         estimator,
-        full,
+        path,
         None,
-        len(full.alphas) - 1,
-        problem,
+        len(path.alphas) - 1,
+        estimator._resolved_penalty(level),
+        None,
         (result.coef, result.intercept),
         result.n_iter,
-        interrupted,
-        notes,
+        result.status is Status.INTERRUPTED,
+        [f"{result.status.value.capitalize()}."] if late else [],
     )
 
 

@@ -90,9 +90,10 @@ def _stability(data: Data, asked: FitOptions, advance: Any) -> Finding:
     return Finding(
         method="stability",
         title="Stability selection",
-        headline=f"{counted(len(chosen), 'feature')} would be found again: at least {share} of "
+        headline=f"{counted(len(chosen), units)} would be found again: at least {share} of "
         f"{model.n_halves_} random halves of the data chose each of them among the "
         f"{model.n_selected_} that a half may choose.",
+        brief=f"at most {bound} false on average",
         promise=f"On average at most {bound} of the features listed are ones that a half of the "
         "data chooses no more often than a random guess would. This holds for any data and any "
         "model, if the number of halves that choose such a feature has a distribution with one "
@@ -149,6 +150,7 @@ def _knockoffs(data: Data, asked: FitOptions, advance: Any) -> Finding:
         if chosen
         else f"No list of features with at most {fdr:.0%} false ones could be made: at least "
         f"{least} features must win before the first is listed.",
+        brief=f"at most {fdr:.0%} of them false on average",
         promise=f"On average at most {fdr:.0%} of the features listed add nothing once the others "
         "are known, whatever the target depends on them by, if the features together are close to "
         "Gaussian. Every feature got a decoy, a made-up column that relates to the other features "
@@ -184,6 +186,7 @@ def _debiased(data: Data, asked: FitOptions, advance: Any) -> Finding:
         title=f"Intervals ({level:.0%})",
         headline=f"{counted(len(chosen), 'feature')} have an effect that is told from zero, with "
         f"a chance of at most {1 - level:.0%} that any of them is false.",
+        brief=f"told from zero, {level:.0%} sure of all",
         promise=f"Each interval holds the effect of its feature, others held fixed, with a "
         f"probability of {level:.0%}; a fit shrinks effects, and the intervals make up for it. It "
         "holds if the target is linear in the features, few of them matter, and the noise is of "
@@ -224,6 +227,7 @@ def _multi_split(data: Data, asked: FitOptions, advance: Any) -> Finding:
         title="Sample splitting",
         headline=f"{counted(len(model.selected_), 'feature')} passed a test on rows that had no "
         f"part in their selection; the chance that any of them is false is at most {fwer:.0%}.",
+        brief=f"any of them false with a chance of at most {fwer:.0%}",
         promise=f"In each of {model.n_splits_} splits one half of the rows selects, and the other "
         "half tests what was selected. The chance of a single false feature in the list is at most "
         f"{fwer:.0%}, provided that the features that matter are selected on half of the rows.",

@@ -251,6 +251,10 @@ class FitOptions:
             for a in (*budgets, "curves", "adaptive", "refit")
         ]
         pairs.append(("curves", "inference", "inference is on linear effects"))
+        there = "what needs the rows at hand is not done on a cluster"
+        local = ("event", "curves", "adaptive", "refit", "inference", "test", "group_column",
+                 "drop_missing")  # fmt: skip
+        pairs += [("dask", other, there) for other in local]
         for first, second, why in pairs:
             if first in given and second in given:
                 yield first, second, why

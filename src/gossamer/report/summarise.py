@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -35,7 +36,7 @@ _SHAPES = {
 }
 # formulas of penalties that are no sum over units
 _WHOLE = {
-    "AtMost": "at most k features not zero",
+    "AtMost": "½ ρ ‖w‖², with at most k features not zero",
     "SLOPE": "α Σ λ_i |w|_(i), the largest coefficient charged the most",
     "Exclusive": "α ½ Σ over groups of (Σ |w|)²",
     "Fused": "α Σ |w_j − w_(j+1)|  +  α ρ Σ |w|",
@@ -67,9 +68,14 @@ def view_of(data: Data, fit: Fit, asked: FitOptions) -> View:
     can be compared, and the intercept is the prediction at the means."""
     if fit.kind == "additive":
         return _view_of_curves(data, fit)
-    deviation = deviations(fit)
+    assert fit.problem is not None
+    return linear_view(fit, fit.problem.design.means, deviations(fit), asked)
+
+
+def linear_view(fit: Fit, means: Array, deviation: Array, asked: FitOptions) -> View:
+    """A fit with one coefficient a column, from the (p,) means and deviations of the columns."""
     per = deviation if asked.standardise else np.ones(len(deviation))
-    at = fit.problem.design.means if asked.standardise else np.zeros(len(per))
+    at = means if asked.standardise else np.zeros(len(per))
     coef, intercept = fit.coef, fit.intercept
     centre = at @ coef
     if hasattr(fit.estimator, "thresholds_"):
@@ -87,6 +93,7 @@ def view_of(data: Data, fit: Fit, asked: FitOptions) -> View:
 def _view_of_curves(data: Data, fit: Fit) -> View:
     """Each feature by the standard deviation of what its curve adds to the prediction."""
     model = fit.estimator
+    assert fit.problem is not None
     basis, weights = model.basis_.transform(data.train.X), fit.problem.sample_weight
     features, p = model.basis_.features_, data.train.X.shape[1]
 
@@ -111,6 +118,7 @@ def _view_of_curves(data: Data, fit: Fit) -> View:
 
 def deviations(fit: Fit) -> Array:
     """(p,) standard deviation of each feature; one where it is constant."""
+    assert fit.problem is not None
     scale = fit.problem.design.scale
     if scale is not None:
         return scale
@@ -120,14 +128,16 @@ def deviations(fit: Fit) -> Array:
     return np.where(spread > 0, spread, 1.0)
 
 
-def summarise(data: Data, fit: Fit, stable: Array | None, asked: FitOptions) -> FitSummary:
+def summarise(
+    data: Data, fit: Fit, view: View, asked: FitOptions, found: Mapping[str, Any]
+) -> FitSummary:
     """All that the report and the terminal say about a fit, but for dates and versions.
 
     Parameters
     ----------
-    stable : (p,) share of half-samples that selected each feature, or None
+    found : fields about predictions, as of `judged`
     """
-    view, loss = view_of(data, fit, asked), type(data.loss).__name__
+    loss = type(data.loss).__name__
     words, cv = words_of(loss), fit.cv
     score, factor = words.score, words.factor
     if cv is not None and not cv.folds.size:
@@ -164,10 +174,9 @@ def summarise(data: Data, fit: Fit, stable: Array | None, asked: FitOptions) -> 
         certificate=fit.certificate.to_dict(),
         n_iter=fit.n_iter,
         seconds=0.0,
-        stability=stable,
         command=asked.command,
         seed=asked.seed,
-        **judged(data, fit),
+        **found,
     )
 
 
@@ -195,7 +204,7 @@ def _n_nonzero(path: Array) -> Array:
 
 
 def _formula(fit: Fit) -> str:
-    kind = type(fit.problem.penalty).__name__
+    kind = type(fit.penalty).__name__
     if fit.kind == "additive":
         return "α Σ over features of the size of their curves"
     if fit.kind == "adaptive":
@@ -211,7 +220,7 @@ def _scaled(coefs: Array, per: Array, axis: int) -> Array:
 
 
 def _penalty_words(fit: Fit, asked: FitOptions) -> str:
-    penalty = fit.problem.penalty
+    penalty = fit.penalty
     if fit.kind == "additive":
         return f"{asked.penalty} on the curve of each feature, parts {asked.curves}"
     structure = getattr(penalty, "on", None)

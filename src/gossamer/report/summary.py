@@ -37,7 +37,7 @@ class Finding:
     """What one method of inference says, in plain arrays and sentences.
 
     method, title : "knockoffs", and the name for a heading.
-    headline : what was found, in one sentence.
+    headline, brief : what was found, in one sentence, and its promise in a few words.
     promise : what is guaranteed, and under which conditions.
     limits : what is not.
     selected : names of the features found.
@@ -48,6 +48,7 @@ class Finding:
     method: str
     title: str
     headline: str
+    brief: str
     promise: str
     limits: str
     selected: Sequence[str]

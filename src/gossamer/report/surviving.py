@@ -9,6 +9,7 @@ import numpy as np
 from gossamer.report.summary import Array, SurvivalCurves
 
 _N_TIMES = 200
+_MOST = 0.95  # share of the samples after whose times too few are left to be drawn
 _FEW = 60  # samples below which there are two groups, not three
 
 
@@ -40,8 +41,8 @@ def survival_curves(
     base, risk = estimator.baseline_hazard_, estimator.predict(X, offset=offset)
     count = 2 if len(y) < _FEW else 3
     groups = np.array_split(np.argsort(risk, kind="stable"), count)
-    times = np.linspace(0.0, float(y[:, 0].max()), _N_TIMES)
-    own = [y[:, 2] if y.shape[1] > 2 else np.zeros(len(y))][0]
+    times = np.linspace(0.0, float(np.quantile(y[:, 0], _MOST)), _N_TIMES)
+    own = y[:, 2] if y.shape[1] > 2 else np.zeros(len(y))
     hazard = np.zeros((len(y), len(times)))
     for stratum in np.unique(own):
         if stratum in base.stratum:
@@ -50,9 +51,10 @@ def survival_curves(
     with np.errstate(over="ignore", invalid="ignore"):
         chance = np.exp(-hazard * np.exp(risk)[:, None])
     present = np.unique(base.stratum)
+    labels = ["lower risk", *["middle"] * (count - 2), "higher risk"]
     return SurvivalCurves(
         times=times,
-        labels=["lower risk", "middle", "higher risk"] if count == 3 else ["lower", "higher risk"],
+        labels=labels,
         predicted=np.array([chance[group].mean(axis=0) for group in groups]),
         observed=np.array([kaplan_meier(y[group, 0], y[group, 1], times) for group in groups]),
         hazard_times=[base.time[base.stratum == s] for s in present],

@@ -79,9 +79,8 @@ def _lines(summary: FitSummary, files: Sequence[str | Path]) -> list[Line]:
     head += _row("certificate", _certificate(summary), 2, "green" if holds else "bold red")
     head += _row("quality", _metrics(summary), 2)
     for finding in summary.findings:
-        head += _row(finding.method, finding.headline, 3)
-        if finding.selected:
-            head += _row("", ", ".join(map(str, finding.selected)), 1, "bold")
+        names = ", ".join(map(str, finding.selected)) or "none"
+        head += _row(finding.method, f"{finding.brief}: {names}", 2)
 
     tail: list[Line] = []
     for note in summary.notes[:2]:

@@ -22,7 +22,7 @@ CRITERIA = {
 BUDGETS = {
     "one-standard-error": "fewest features within one standard error of the smallest "
     "cross-validated {score}",
-    "given": "number asked for",
+    "given": "asked for",
 }
 
 _SEARCHED = ("global", "global in the box")

@@ -18,6 +18,7 @@ from gossamer.linear.files import save
 from gossamer.linear.inference.resampling import Stability, selection_frequency
 from gossamer.linear.table import Table, as_table, read_table
 from gossamer.linear.table_model import table_model
+from gossamer.report.clustered import fit_cluster, judged_by_folds
 from gossamer.report.coefficients import write_coefficients
 from gossamer.report.data import Data, split_table
 from gossamer.report.fitting import Fit, fit_data
@@ -25,7 +26,7 @@ from gossamer.report.inferring import check_inference, infer
 from gossamer.report.options import FitOptions
 from gossamer.report.plain import write_plain
 from gossamer.report.progress import progress
-from gossamer.report.summarise import summarise, view_of
+from gossamer.report.summarise import View, judged, summarise, view_of
 from gossamer.report.summary import Finding, FitSummary
 from gossamer.report.versions import versions
 
@@ -108,6 +109,8 @@ def fit_table(table: Any, target: str, **options: Any) -> FittedTable:
     True
     """
     asked = FitOptions(**options)
+    if asked.dask is not None:
+        return _on_cluster(table, target, asked)
     with _noting() as notes:
         data = split_table(load_table(table), target, asked)
         check_inference(asked, data)
@@ -123,18 +126,44 @@ def fit_table(table: Any, target: str, **options: Any) -> FittedTable:
         notes.append(f"Interrupted before {' and '.join(missing)}.")
     n_resamples = 0 if stable is None else stable.n_resamples
     share = _of_features(fit, stable.frequency) if stable is not None and n_resamples else None
+    view = view_of(data, fit, asked)
     summary = replace(
-        summarise(data, fit, share, asked),
-        seconds=seconds,
+        summarise(data, fit, view, asked, judged(data, fit)),
+        stability=share,
         n_resamples=n_resamples,
         findings=findings,
+        seconds=seconds,
+    )
+    return _finished(data, fit, view, summary, notes, stopped or bool(missing))
+
+
+def _on_cluster(table: Any, target: str, asked: FitOptions) -> FittedTable:
+    """The same where the rows are parts on the workers of a cluster."""
+    if not isinstance(table, str | Path):
+        raise TypeError("dask reads files: give the table as a path. Estimators take collections.")
+    with _noting() as notes:
+        begun = time.perf_counter()
+        data, fit, view, n_rows = fit_cluster(str(table), target, asked)
+        seconds = time.perf_counter() - begun
+    found = judged_by_folds(data, fit)
+    summary = replace(
+        summarise(data, fit, view, asked, found | {"metrics": {}}),
+        n_train=n_rows,
+        seconds=seconds,
+    )
+    return _finished(data, fit, view, summary, notes, fit.interrupted)
+
+
+def _finished(
+    data: Data, fit: Fit, view: View, summary: FitSummary, notes: list[str], stopped: bool
+) -> FittedTable:
+    summary = replace(
+        summary,
         notes=[*data.notes, *fit.notes, *notes],
         versions=versions(),
         created=date.today().isoformat(),
     )
-    view = view_of(data, fit, asked)
     model = table_model(data.encoder, fit.estimator)
-    stopped = stopped or bool(missing)
     return FittedTable(model, summary, view.raw, fit.intercept, view.deviation, stopped)
 
 
@@ -168,6 +197,7 @@ def _stability(data: Data, fit: Fit, asked: FitOptions) -> Stability | None:
     count = (_RESAMPLES if small else _FEWER_RESAMPLES) if wanted is None else wanted
     if count == 0:
         return None
+    assert fit.problem is not None
     with progress(count, "half-samples", enabled=asked.progress) as advance:
         return selection_frequency(
             fit.problem,

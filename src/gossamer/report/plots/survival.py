@@ -21,7 +21,7 @@ def plot_survival(
     *,
     ax: Axes | None = None,
 ) -> Axes:
-    """Share without event over time, one colour a group: predicted lines, observed steps.
+    """Share without event over time, one colour a group: predicted thick, observed thin.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def plot_survival(
     ax.set_ylim(0, 1.03)
     ax.set_xlim(float(times[0]), float(times[-1]))
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
-    ax.set_xlabel("time" if observed is None else "time (smooth: predicted; steps: observed)")
+    ax.set_xlabel("time" if observed is None else "time (thick: predicted; thin: observed)")
     ax.set_ylabel("without event")
     if len(labels):
         label_ends(ax, predicted[:, -1], list(labels), colours)
