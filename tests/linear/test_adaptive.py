@@ -84,7 +84,7 @@ def test_folds_take_weights_from_their_own_training_samples(table):
 
 def test_classifiers_pickles_and_files(table, tmp_path):
     X, y = table
-    model = gs.AdaptiveLassoCV(gs.losses.Logistic(), selection="bic").fit(X, y > 0)
+    model = gs.AdaptiveLassoCV(loss=gs.losses.Logistic(), selection="bic").fit(X, y > 0)
     assert model.predict_proba(X).shape == (80, 2)
     for other in (pickle.loads(pickle.dumps(model)), _reloaded(model, tmp_path)):
         np.testing.assert_array_equal(other.predict(X), model.predict(X))
@@ -103,7 +103,7 @@ def _reloaded(model, folder):
         ({"initial": "ols"}, 'initial must be "lasso"'),
         ({"initial": [1.0, 2.0]}, "initial must have shape"),
         ({"initial": np.full(30, np.nan)}, "NaN or inf"),
-        ({"loss": "logistic"}, "loss must be a Loss"),
+        ({"loss": 0.1}, "loss must be a name such as"),
     ],
 )
 def test_bad_arguments(table, arguments, message):

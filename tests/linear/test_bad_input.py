@@ -42,7 +42,8 @@ def with_value(array: np.ndarray, value: float) -> np.ndarray:
         (gs.Lasso("0.1"), ValueError, r"alpha must be a finite number >= 0, got '0.1'"),
         (gs.Lasso(None), ValueError, r"alpha must be a finite number >= 0, got None"),
         (gs.Lasso(tol=-1.0), ValueError, r"tol must be a finite number >= 0, got -1.0"),
-        (gs.Lasso(max_iter=0), ValueError, r"max_iter must be >= 1, got 0"),
+        (gs.Lasso(max_iter=0), ValueError, r"max_iter must be a whole number >= 1, got 0"),
+        (gs.Lasso(max_iter=1.5), ValueError, r"max_iter must be a whole number >= 1, got 1.5"),
         (gs.Lasso(solver="newton"), ValueError, r"solver 'newton' is not known.*activesetnewton"),
         (gs.Lasso(weights=[1, 2]), ValueError, r"weights has 2 entries, but there are 5 units"),
         (gs.Lasso(weights=[-1] * 5), ValueError, r"weights must be .* >= 0"),
@@ -67,7 +68,7 @@ def with_value(array: np.ndarray, value: float) -> np.ndarray:
         (gs.LassoCV(n_alphas=0), ValueError, r"n_alphas must be a whole number >= 1, got 0"),
         (gs.LassoCV(alpha_min_ratio=2.0), ValueError, r"alpha_min_ratio must be .*got 2.0"),
         (gs.LassoCV(selection="cv"), ValueError, r"selection must be one of min, 1se, .*'cv'"),
-        (gs.SparseModel(loss="quadratic"), TypeError, r"loss must be a Loss .*'quadratic'"),
+        (gs.SparseModel(loss=0.1), TypeError, r"loss must be a name such as .*, got 0.1"),
         (gs.SparseModel(penalty="l1"), TypeError, r"penalty must be a Penalty .*'l1'"),
         (gs.SparseModelCV(penalty=gs.L1), TypeError, r"penalty must be a Penalty"),
         (

@@ -37,7 +37,7 @@ def test_least_squares_on_the_support(table, relaxation, standardise):
 def test_logistic_regression_on_the_support(table, rng):
     X, y = table
     y = y + 4 * rng.standard_normal(80) > 0
-    model = gs.RelaxedLasso(gs.losses.Logistic(), alpha=0.05, tol=1e-10).fit(X, y)
+    model = gs.RelaxedLasso(0.05, loss=gs.losses.Logistic(), tol=1e-10).fit(X, y)
     at = np.flatnonzero(model.coef_[0])
     free = LogisticRegression(C=np.inf, tol=1e-12, max_iter=10_000).fit(X[:, at], y)
     np.testing.assert_allclose(model.coef_[0, at], free.coef_[0], rtol=1e-4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.sparse import csc_array
 
 import gossamer as gs
 
@@ -53,6 +54,15 @@ def test_perfect_fits(rng, alpha):
     model = gs.SquareRootLasso(alpha).fit(X, y)
     assert model.certificate_.holds
     np.testing.assert_allclose(model.predict(X), y, atol=1e-4)
+
+
+def test_the_default_strength_of_sparse_columns(rng):
+    X = rng.standard_normal((50, 6)) + 1.0
+    y = X[:, 0] + rng.standard_normal(50)
+    for standardise in (False, True):
+        model = gs.SquareRootLasso(standardise=standardise, tol=1e-9)
+        dense, sparse = (model.fit(form, y).alpha_ for form in (X, csc_array(X)))
+        np.testing.assert_allclose(sparse, dense)
 
 
 def test_a_constant_target_and_errors(rng):

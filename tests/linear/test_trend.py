@@ -148,8 +148,20 @@ def test_refusals(rng):
         gs.TrendFilterCV().fit(x, y)
     with pytest.raises(ValueError, match="selection must be"):
         gs.TrendFilterCV(selection="best").fit(x, y)
+    with pytest.raises(ValueError, match="alpha is chosen here"):
+        gs.TrendFilterCV(alpha=0.1).fit(x, y)
+    with pytest.raises(ValueError, match="max_iter must be a whole number >= 1, got -1"):
+        gs.TrendFilter(max_iter=-1).fit(x, y)
     with pytest.warns(ConvergenceWarning, match="TrendFilter"):
         gs.TrendFilter(0.1, max_iter=1).fit(x, y)
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_a_huge_strength_leaves_the_polynomial(order, rng):
+    x, y = np.sort(rng.standard_normal(50)), rng.standard_normal(50)
+    model = gs.TrendFilter(1e12, order=order).fit(x, y)
+    assert model.certificate_.holds
+    np.testing.assert_allclose(model.fitted_, np.polyval(np.polyfit(x, y, order), x), atol=1e-5)
 
 
 @pytest.mark.slow

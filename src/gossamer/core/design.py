@@ -47,6 +47,7 @@ class Design:
         self.shape: tuple[int, int] = X.shape
         self.is_sparse = sparse.issparse(X)
         self.is_operator = isinstance(X, LinearOperator)
+        self._constant = np.empty(0, dtype=np.intp)  # columns that centring makes zero
         self.center = self.means if center else None
         self.scale: np.ndarray | None = None
         self.scale = self._deviations(intercept) if standardise else None
@@ -62,6 +63,7 @@ class Design:
         near = np.flatnonzero(np.abs(first - means) <= 1e-12 * np.abs(means))
         constant = near[(self.X[:, near] == self.X[0, near]).all(axis=0)]
         means[constant] = first[constant]
+        self._constant = constant
         return means
 
     def _deviations(self, intercept: bool) -> np.ndarray:
@@ -101,6 +103,7 @@ class Design:
         product = self._transpose_times(u)
         if self.center is not None:
             product -= np.outer(self.center, u.sum(axis=0))
+            product[self._constant] = 0.0
         if self.scale is not None:
             product /= self.scale[:, None]
         return product

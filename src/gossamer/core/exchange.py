@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # share of a unit's curvature below which it lies in the span of the support, and of the largest
 # curvature below which a unit is constant but for rounding
 _DEPENDENT, _DEAD = 1e-10, 1e-14
+# curvature whose inverse can still be squared
+_LEAST = 1e-100
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +140,7 @@ def _block_gains(
     if nonnegative:  # what a step with the curvature's largest value gains: a lower bound
         pull = np.minimum(pull, 0.0)
     scale = np.einsum("umm->u", whole)[:, None]
-    floor = _DEPENDENT * scale + np.finfo(float).tiny
+    floor = _DEPENDENT * scale + _LEAST
     padded = curvature + floor[:, :, None] * np.eye(whole.shape[1])
     gains = 0.5 * np.einsum("um,um->u", pull, np.linalg.solve(padded, pull[:, :, None])[:, :, 0])
     return np.where(scale[:, 0] > _DEAD * scale.max(initial=0.0), gains, 0.0)
@@ -148,5 +150,5 @@ def _inverse(matrix: np.ndarray) -> np.ndarray:
     """Inverse of a positive semidefinite matrix, of a floored one where it is singular."""
     if len(matrix) == 0:
         return matrix
-    floor = 1e-13 * np.trace(matrix) + np.finfo(float).tiny
+    floor = 1e-13 * np.trace(matrix) + _LEAST
     return np.asarray(np.linalg.inv(matrix + floor * np.eye(len(matrix))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -76,8 +77,8 @@ class Solver(ABC):
                 f"{type(self).__name__} cannot solve this problem: {reason}. "
                 "Omit solver= to let gossamer choose."
             )
-        if max_iter < 1:
-            raise ValueError(f"max_iter must be >= 1, got {max_iter}.")
+        if not isinstance(max_iter, Integral) or max_iter < 1:
+            raise ValueError(f"max_iter must be a whole number >= 1, got {max_iter!r}.")
         return finite_number(tol, "tol", 0.0), int(max_iter)
 
     def conclude(self, problem: Problem, outcome: Outcome) -> Result:

@@ -39,7 +39,7 @@ class FirstFit:
     def weights(self, problem: Problem) -> np.ndarray:
         """(p K,) ``|w|^-power``, times the weights of the plain penalty."""
         sizes = np.abs(self.of(problem)).ravel()
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):
             weights = sizes**-self.power if self.power > 0 else np.ones(len(sizes))
         least = weights.min()
         # where the first fit found nothing, neither does the second
@@ -165,7 +165,7 @@ class AdaptiveLasso(AdaptiveFamily, FixedStrength):
     (array([4, 9]), array([ 2.8, -1.8]))
     """
 
-    alpha: float = field(default=0.1, kw_only=True)
+    alpha: float = 0.1
 
     score = SparseLinearModel.score
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from gossamer.core.loss import Loss
 from gossamer.core.penalty import Penalty
 from gossamer.core.registry import PENALTIES
 from gossamer.core.validation import offsets
@@ -41,7 +40,6 @@ class ShapeFunction:
 class AdditiveFamily(AnyLossFamily):
     """A group penalty on the columns of :class:`SplineBasis`."""
 
-    loss: Loss | None = field(default=None, kw_only=True)
     penalty: Any = field(default="l1", kw_only=True)
     penalty_params: Any = field(default=None, kw_only=True)
     groups: Any = field(default=None, kw_only=True)

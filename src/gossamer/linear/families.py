@@ -185,7 +185,7 @@ class PoissonFamily(NamedPenaltyFamily):
 class AnyLossFamily(Probabilities, SparseLinearModel):
     """Any loss; a classifier where it takes labels."""
 
-    loss: Loss | None = None
+    loss: Loss | None = field(default=None, kw_only=True)
 
     def _loss(self, n_classes: int) -> Loss:
         loss = Quadratic() if self.loss is None else self.loss
@@ -214,6 +214,7 @@ class AnyLossFamily(Probabilities, SparseLinearModel):
 class GeneralFamily(AnyLossFamily):
     """Any loss and any penalty."""
 
+    loss: Loss | None = None
     penalty: Penalty | None = None
 
     def _given_penalty(self) -> Penalty:
@@ -231,7 +232,6 @@ class GeneralFamily(AnyLossFamily):
 class SubsetFamily(AnyLossFamily):
     """Any loss with a budget of features, for all outputs together, or of groups."""
 
-    loss: Loss | None = field(default=None, kw_only=True)
     groups: Any = field(default=None, kw_only=True)
     ridge: float = field(default=0.0, kw_only=True)
 

@@ -85,7 +85,7 @@ class RelaxedLasso(RelaxedFamily, FixedStrength):
     [ 3. -2.]
     """
 
-    alpha: float = field(default=0.1, kw_only=True)
+    alpha: float = 0.1
     relaxation: float = field(default=1.0, kw_only=True)
 
     score = SparseLinearModel.score

@@ -87,5 +87,9 @@ def _theory(problem: Problem) -> float:
     s, p = problem.sample_weight, problem.shape[0]
     # of weights, as many equal ones as carry the same information
     n = 1 / float(s @ s)
-    deviation = np.sqrt(problem.design.squares.max(initial=0.0))
+    design = problem.design
+    squares = design.squares[:, 0]
+    if problem.fit_intercept and design.center is None:
+        squares = squares - (design.means / (1.0 if design.scale is None else design.scale)) ** 2
+    deviation = np.sqrt(squares.max(initial=0.0))
     return float(_SLACK * norm.ppf(1 - _RISK / (2 * p)) * deviation / np.sqrt(n))

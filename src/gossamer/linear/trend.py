@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -106,7 +107,9 @@ class TrendFilter(RegressorMixin, BaseEstimator):
         """
         finite_number(self.alpha, "alpha", 0.0)
         series = self._series(X, y, sample_weight)
-        self._take(series, self.alpha)
+        # from the largest strength on the trend is one polynomial: beyond it numbers only round
+        largest = largest_strength(series.y, Differences(series.x, self.order), series.weights)
+        self._take(series, min(self.alpha, 2 * largest or self.alpha))
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -129,6 +132,8 @@ class TrendFilter(RegressorMixin, BaseEstimator):
                 f"order must be a whole number from 0 to {_MAX_ORDER}, got {self.order!r}."
             )
         finite_number(self.tol, "tol", 0.0)
+        if not isinstance(self.max_iter, Integral) or self.max_iter < 1:
+            raise ValueError(f"max_iter must be a whole number >= 1, got {self.max_iter!r}.")
         x = _positions(X)
         y = check_array(y, ensure_2d=False, dtype=float, input_name="y")
         if y.ndim != 1:
@@ -210,6 +215,8 @@ class TrendFilterCV(TrendFilter):
         """As :meth:`TrendFilter.fit`; ``on_step`` is called with the fold and the strength."""
         if not isinstance(self.cv, (int, np.integer)) or self.cv < 2:
             raise ValueError(f"cv must be a whole number >= 2, got {self.cv!r}.")
+        if self.alpha is not None:
+            raise ValueError(f"alpha is chosen here, got {self.alpha!r}: use TrendFilter for it.")
         if self.selection not in ("1se", "min"):
             raise ValueError(f'selection must be "1se" or "min", got {self.selection!r}.')
         if not 0 < self.alpha_min_ratio < 1:

@@ -40,7 +40,8 @@ class Cuts:
     def value(self) -> np.ndarray:
         """(n,) ``-log(sigma(upper) - sigma(lower))``."""
         beside = np.logaddexp(0.0, -self.upper) + np.logaddexp(0.0, self.lower)
-        return beside - np.log(-np.expm1(-self.gap))
+        with np.errstate(divide="ignore"):  # thresholds that rounding has made one
+            return beside - np.log(-np.expm1(-self.gap))
 
     @property
     def bends(self) -> tuple[np.ndarray, np.ndarray]:
@@ -101,6 +102,8 @@ def best_cuts(z: np.ndarray, rank: np.ndarray, s: np.ndarray) -> np.ndarray:
         return theta
     cuts = Cuts.of(theta, z, rank)
     current = float(s @ cuts.value)
+    if not np.isfinite(current):
+        return theta
     for _ in range(_MAX_STEPS):
         step, gain = cuts.newton_step(s)
         is_last = gain <= 1e-12 * max(current, 1e-300)

@@ -22,7 +22,7 @@ _BISECTIONS = 60
 
 
 @JOINT_PENALTIES.register
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Tree(Penalty):
     r"""The sum of the norms of groups of which any two are nested or apart.
 
@@ -82,6 +82,12 @@ class Tree(Penalty):
             _heights(members)
 
     # -- the penalty -----------------------------------------------------------------------------
+    def __repr__(self) -> str:
+        parts = [f"strength={self.strength!r}", f"groups=<{len(self.groups)} groups>"]
+        parts += [] if self.weights is None else [f"weights=<{len(self.weights)} values>"]
+        parts += ["nonnegative=True"] if self.nonnegative else []
+        return f"Tree({', '.join(parts)})"
+
     def value(self, w: np.ndarray) -> float:
         w = np.asarray(w, dtype=float)
         if self.nonnegative and (w < 0).any():

@@ -44,7 +44,7 @@ class ActiveBounds(Solver):
             return "X is a LinearOperator and has no columns"
         if problem.loss.coupled:
             return "outputs of the loss interact"
-        return None
+        return ActiveSetNewton().refuses(problem.with_penalty(L1(problem.penalty.strength)))
 
     def run(self, problem: Problem, start: Point, tol: float, max_iter: int) -> Outcome:
         begun, history, n_iter = time.perf_counter(), [], 0

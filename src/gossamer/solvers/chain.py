@@ -35,7 +35,7 @@ class ChainSteps(Solver):
             return f"{penalty!r} is no variation along a chain alone"
         if problem.design.is_operator:
             return "X is a LinearOperator and has no columns"
-        return None
+        return ActiveSetNewton().refuses(problem.with_penalty(L1(penalty.strength)))
 
     def run(self, problem: Problem, start: Point, tol: float, max_iter: int) -> Outcome:
         lasso = _lasso(problem)

@@ -61,11 +61,13 @@ def _backtrack(problem: Problem, ahead: Point, step: float) -> tuple[np.ndarray,
         change = w - ahead.w
         moved = problem.design.matvec(change)
         bend: np.ndarray | float
-        if loss.smoothness is not None:
-            bend = loss.smoothness
-        else:
-            after = loss.curvature(problem.linear(w, ahead.b), problem.y)
-            bend = np.maximum(loss.curvature(ahead.z, problem.y), after)
-        if (s * bend * moved**2).sum() * step <= (change**2).sum() or step < 1e-30:
+        with np.errstate(over="ignore", invalid="ignore"):  # of exponentials: too long a step
+            if loss.smoothness is not None:
+                bend = loss.smoothness
+            else:
+                after = loss.curvature(problem.linear(w, ahead.b), problem.y)
+                bend = np.maximum(loss.curvature(ahead.z, problem.y), after)
+            is_short = (s * bend * moved**2).sum() * step <= (change**2).sum()
+        if is_short or step < 1e-30:
             return w, step
         step /= 2

@@ -138,3 +138,8 @@ def test_too_few_samples_and_too_many_classes() -> None:
     X, y = data(60)
     with pytest.raises(ValueError, match="two classes"):
         gs.MultiSplit(gs.SparseLogistic()).fit(X, np.arange(60) % 3)
+
+
+def test_what_is_no_estimator_is_refused(rng):
+    with pytest.raises(TypeError, match=r"estimator must be one such as Lasso\(0.1\), got 3"):
+        gs.MultiSplit(3).fit(rng.standard_normal((30, 3)), rng.standard_normal(30))

@@ -134,3 +134,8 @@ def test_what_makes_no_sense_is_refused(parameters: dict[str, object], message: 
     X, y = np.array(REFERENCE["X"]), np.array(REFERENCE["y"])
     with pytest.raises(ValueError, match=message):
         gs.PostSelection(**parameters).fit(X, y)
+
+
+def test_constant_columns_are_never_selected(rng):
+    model = gs.PostSelection().fit(np.ones((30, 3)), rng.standard_normal(30))
+    assert len(model.selected_) == 0 and model.confidence_intervals().shape == (0, 2)

@@ -179,6 +179,8 @@ class MultiSplit(Selection):
                     "Poisson losses."
                 )
             return loss
+        if not hasattr(self.estimator, "__sklearn_tags__"):
+            raise TypeError(f"estimator must be one such as Lasso(0.1), got {self.estimator!r}.")
         tags = self.estimator.__sklearn_tags__()
         return Logistic() if tags.estimator_type == "classifier" else Quadratic()
 

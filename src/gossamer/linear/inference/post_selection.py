@@ -146,12 +146,14 @@ class PostSelection(Selection):
                 f"the {k} selected columns are linearly dependent: least squares on them has no "
                 "answer. Remove duplicate columns or raise alpha."
             )
-        event = Polyhedron.of_lasso(unit, self.selected_, self.signs_, strength)
         directions = np.linalg.pinv(chosen)  # (k, n)
         per_unit = 1 / scale[self.selected_]
         self.coef_ = directions @ y * per_unit
         self._deviations = self.noise_ * np.linalg.norm(directions, axis=1) * per_unit
-        limits = [event.limits(y, direction) for direction in directions]
+        limits = []
+        if k:
+            event = Polyhedron.of_lasso(unit, self.selected_, self.signs_, strength)
+            limits = [event.limits(y, direction) for direction in directions]
         self.truncation_ = np.array(limits).reshape(k, 2) * per_unit[:, None]
         self.p_values_ = np.array([_two_sided(*place) for place in self._places()])
 
