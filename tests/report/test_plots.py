@@ -383,3 +383,12 @@ def test_the_sparse_end_of_a_tradeoff_is_spread_out() -> None:
     assert [label.get_text() for label in ax.get_xticklabels()] == ["90 %", "99 %"]
     assert ax.get_xlim()[0] > ax.get_xlim()[1]
     drawn(report.plot_tradeoff({}))
+
+
+def test_regret_has_a_band_for_several_games() -> None:
+    games = np.cumsum(np.ones((3, 20)) * [[1.0], [2.0], [3.0]], axis=1)
+    ax = drawn(report.plot_regret({"a": games, "b": np.arange(20.0)}, best="a"))
+    assert [line.get_linewidth() for line in ax.lines] == [2.2, 1.4]
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), games.mean(axis=0))
+    assert len(ax.collections) == 1 and {"a", "b"} <= set(texts(ax))
+    assert texts(drawn(report.plot_regret({}))) == ["No agent played."]

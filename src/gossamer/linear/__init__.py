@@ -37,7 +37,13 @@ from gossamer.linear.inference import (
     StabilitySelection,
 )
 from gossamer.linear.moments import Moments
-from gossamer.linear.online import FTRL, PrivateSparseRegression, SpikeSlab, ZeroImputedSGD
+from gossamer.linear.online import (
+    FTRL,
+    OnlineRidge,
+    PrivateSparseRegression,
+    SpikeSlab,
+    ZeroImputedSGD,
+)
 from gossamer.linear.ordered_levels import OrderedLevels
 from gossamer.linear.ordinal import SparseOrdinal, SparseOrdinalCV
 from gossamer.linear.path import Path
@@ -70,6 +76,7 @@ __all__ = [
     "MultiSplit",
     "MultiTaskLasso",
     "MultiTaskLassoCV",
+    "OnlineRidge",
     "OrderedLevels",
     "Path",
     "PostSelection",

@@ -34,6 +34,7 @@ from gossamer.linear.cv import CVResult
 from gossamer.linear.encode import TableEncoder
 from gossamer.linear.moments import Moments
 from gossamer.linear.online.ledger import Charge, PrivacyLedger
+from gossamer.linear.online.ridge import RidgeState
 from gossamer.linear.path import Path
 from gossamer.linear.splines import Curve
 from gossamer.linear.survival import BaselineHazard
@@ -53,6 +54,7 @@ _RECORDS = {
         Curve,
         PrivacyLedger,
         Charge,
+        RidgeState,
     )
 }
 

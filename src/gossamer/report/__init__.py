@@ -29,6 +29,7 @@ _HOMES = {
         "plot_masks",
         "plot_path",
         "plot_predicted",
+        "plot_regret",
         "plot_residuals",
         "plot_stability",
         "plot_stability_path",

@@ -40,7 +40,7 @@ def test_ridge_agents_keep_the_ridge_posterior(rng: np.random.Generator) -> None
         ucb.update(x, reward)
         ts.update(x, reward)
     covariance = np.linalg.inv(X.T @ X + 0.5 * np.eye(4))
-    np.testing.assert_allclose(ucb.covariance, covariance)
+    np.testing.assert_allclose(ucb.state.covariance, covariance)
     arms = rng.standard_normal((3, 4))
     mean = arms @ covariance @ X.T @ y
     spread = np.sqrt(np.diag(arms @ covariance @ arms.T))

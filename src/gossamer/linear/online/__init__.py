@@ -13,6 +13,7 @@ from gossamer.linear.online.ftrl import FTRL
 from gossamer.linear.online.ledger import PrivacyLedger
 from gossamer.linear.online.mechanisms import GaussianMechanism, SphereMechanism
 from gossamer.linear.online.private import PrivateSparseRegression
+from gossamer.linear.online.ridge import OnlineRidge
 from gossamer.linear.online.spike_slab import SpikeSlab, SpikeSlabPosterior
 from gossamer.linear.online.zero_imputed import ZeroImputedSGD
 
@@ -23,6 +24,7 @@ __all__ = [
     "LassoBandit",
     "LinTS",
     "LinUCB",
+    "OnlineRidge",
     "PrivacyLedger",
     "PrivateSparseRegression",
     "SparseTS",

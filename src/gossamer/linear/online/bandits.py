@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 
 from gossamer.core.validation import finite_number
 from gossamer.linear.estimators import Lasso
+from gossamer.linear.online.ridge import RidgeState
 from gossamer.linear.online.spike_slab import SpikeSlabPosterior
 
 
@@ -67,20 +68,10 @@ class _Ridge(Agent):
     ) -> None:
         super().__init__(n_features, random_state)
         self.width = finite_number(width, "width", 0.0)
-        if finite_number(ridge, "ridge", 0.0) == 0:
-            raise ValueError("ridge must be > 0, got 0.")
-        self.covariance = np.eye(n_features) / ridge
-        self.first = np.zeros(n_features)
+        self.state = RidgeState(n_features, ridge)
 
     def learn(self, context: np.ndarray, reward: float) -> None:
-        direction = self.covariance @ context
-        self.covariance -= np.outer(direction, direction / (1 + context @ direction))
-        self.first += reward * context
-
-    def spread(self, contexts: np.ndarray) -> np.ndarray:
-        """(n_arms,) standard deviations of the predictions, in noise deviations."""
-        squares = np.einsum("ij,ij->i", contexts @ self.covariance, contexts)
-        return np.sqrt(np.maximum(squares, 0.0))
+        self.state.update(context, reward)
 
 
 class LinUCB(_Ridge):
@@ -105,8 +96,7 @@ class LinUCB(_Ridge):
         super().__init__(n_features, width, ridge, random_state)
 
     def scores(self, contexts: np.ndarray) -> np.ndarray:
-        mean = contexts @ (self.covariance @ self.first)
-        return np.asarray(mean + self.width * self.spread(contexts))
+        return np.asarray(contexts @ self.state.coef + self.width * self.state.spread(contexts))
 
 
 class LinTS(_Ridge):
@@ -132,11 +122,10 @@ class LinTS(_Ridge):
 
     def scores(self, contexts: np.ndarray) -> np.ndarray:
         # the predictions of one draw, without drawing all p coefficients
-        covariance = contexts @ self.covariance @ contexts.T
+        covariance = contexts @ self.state.covariance @ contexts.T
         values, vectors = np.linalg.eigh(covariance)
         noise = np.sqrt(np.maximum(values, 0.0)) * self.rng.standard_normal(len(values))
-        mean = contexts @ (self.covariance @ self.first)
-        return np.asarray(mean + self.width * (vectors @ noise))
+        return np.asarray(contexts @ self.state.coef + self.width * (vectors @ noise))
 
 
 class _Sparse(Agent):

@@ -3,6 +3,7 @@
 Figures are made without pyplot: no window, no global state, safe in threads.
 """
 
+from gossamer.report.plots.bandits import plot_regret
 from gossamer.report.plots.compiled import plot_compiled
 from gossamer.report.plots.effects import plot_effects
 from gossamer.report.plots.features import plot_coefficients, plot_stability
@@ -32,6 +33,7 @@ __all__ = [
     "plot_masks",
     "plot_path",
     "plot_predicted",
+    "plot_regret",
     "plot_residuals",
     "plot_stability",
     "plot_stability_path",
