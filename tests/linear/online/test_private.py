@@ -155,9 +155,14 @@ def test_without_noise_the_moments_give_least_squares(rng: np.random.Generator) 
 def test_reports_of_users_add_up_to_the_fit(rng: np.random.Generator) -> None:
     X, y, _ = study(3000, rng, p=4)
     model = private(4, interactive=False, epsilon=2.0)
-    mean = model.reports(X, y).mean(axis=0)
-    model.fit(X, y)
-    np.testing.assert_allclose(model._estimate(mean, 4), model.coef_)
+    reports = model.reports(X, y)
+    server = private(4, interactive=False, epsilon=2.0).fit_reports(reports)
+    np.testing.assert_allclose(server.coef_, model.fit(X, y).coef_)
+    assert server.ledger_.worst == (2.0, 0.0) and server.predict(X).shape == (3000,)
+    with pytest.raises(ValueError, match=r"13 columns, which are not p \(p \+ 3\) / 2"):
+        server.fit_reports(reports[:, :13])
+    with pytest.raises(ValueError, match="interactive=False"):
+        private(4).fit_reports(reports)
     gradient = private(4, epsilon=30.0).reports(X, y, np.zeros(4)).mean(axis=0)
     np.testing.assert_allclose(gradient, -(X.T @ y) / len(y), atol=0.1)
 

@@ -85,7 +85,8 @@ class FTRL(BaseEstimator):
 
     Notes
     -----
-    Features should be of one scale, for a stream has no second look.
+    Features should be of one scale, for a stream has no second look. Every call costs p besides its
+    rows: hand over several at a time.
 
     References
     ----------

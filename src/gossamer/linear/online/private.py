@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gossamer.core.validation import finite_number
@@ -127,8 +127,30 @@ class PrivateSparseRegression(RegressorMixin, BaseEstimator):
         rng = _generator(self.random_state)
         ledger = self._new_ledger()
         ledger.charge(_names(users, len(X)), self.epsilon, self.delta, self._kind)
-        solve = self._fit_rounds if self.interactive else self._fit_moments
-        self.coef_ = solve(X, y, rng)
+        collect = self._fit_rounds if self.interactive else self._fit_moments
+        collect(X, y, rng)
+        self.intercept_, self.ledger_ = 0.0, ledger
+        return self
+
+    def fit_reports(self, reports: Any, users: Any = None) -> Self:
+        """Estimate from reports of moments (n, D), made by :meth:`reports` on the users' side."""
+        self._check()
+        if self.interactive:
+            raise ValueError(
+                "fit_reports needs interactive=False: gradients are asked for round by round."
+            )
+        reports = check_array(reports, dtype=np.float64)
+        n, dimension = reports.shape
+        p = round((np.sqrt(9 + 8 * dimension) - 3) / 2)
+        if p * (p + 3) // 2 != dimension:
+            raise ValueError(
+                f"reports have {dimension} columns, which are not p (p + 3) / 2 for any number p "
+                "of features."
+            )
+        ledger = self._new_ledger()
+        ledger.charge(_names(users, n), self.epsilon, self.delta, self._kind)
+        self.n_features_in_ = p
+        self._take_moments(reports.mean(axis=0), n)
         self.intercept_, self.ledger_ = 0.0, ledger
         return self
 
@@ -175,7 +197,7 @@ class PrivateSparseRegression(RegressorMixin, BaseEstimator):
         return mechanism_for(self.epsilon, self.delta, bound, p)
 
     # -- the server's side -------------------------------------------------------------------------
-    def _fit_rounds(self, X: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def _fit_rounds(self, X: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> None:
         w, mechanism = np.zeros(X.shape[1]), self._mechanism(X.shape[1])
         groups = np.array_split(rng.permutation(len(X)), min(self.n_rounds, len(X)))
         for group in groups:
@@ -185,15 +207,19 @@ class PrivateSparseRegression(RegressorMixin, BaseEstimator):
                 total += mechanism.report(vectors, rng).sum(axis=0)
             w = largest(w - self.step * total / len(group), self.n_nonzero)
         self.noise_level_ = mechanism.noise / np.sqrt(len(groups[-1]))
-        return w
+        self.coef_ = w
 
-    def _fit_moments(self, X: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def _fit_moments(self, X: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> None:
         mechanism = self._mechanism(X.shape[1])
         total = np.zeros(mechanism.dimension)
         for part in _parts(np.arange(len(X)), mechanism.dimension):
             total += mechanism.report(self._moments(X[part], y[part]), rng).sum(axis=0)
-        self.noise_level_ = mechanism.noise / np.sqrt(len(X))
-        return self._estimate(total / len(X), X.shape[1])
+        self._take_moments(total / len(X), len(X))
+
+    def _take_moments(self, mean: np.ndarray, n: int) -> None:
+        p = self.n_features_in_
+        self.noise_level_ = self._mechanism(p).noise / np.sqrt(n)
+        self.coef_ = self._estimate(mean, p)
 
     def _estimate(self, mean: np.ndarray, p: int) -> np.ndarray:
         """Coefficients from the mean report of moments."""
