@@ -12,6 +12,7 @@ from gossamer.solvers.damped_gradient import DampedGradient
 from gossamer.solvers.duplicated import Duplicated
 from gossamer.solvers.factorised import Factorised
 from gossamer.solvers.foba import FoBa
+from gossamer.solvers.fractional import sparse_ratio
 from gossamer.solvers.greedy_blocks import GreedyBlocks
 from gossamer.solvers.iht import IHT
 from gossamer.solvers.local_search import LocalSearch
@@ -43,4 +44,5 @@ __all__ = [
     "Splicing",
     "catalogue",
     "choose",
+    "sparse_ratio",
 ]
