@@ -14,12 +14,19 @@ from math import prod
 from typing import Any, Self
 
 import numpy as np
+from scipy import sparse
 
 from gossamer.core.factorisation import Factorisation, Factors, root_mean_square
 from gossamer.core.validation import finite_number
 from gossamer.factorisations.cells import array_like, index_like, unit_weights
 
-_SWEEPS, _GAP = 100_000, 1e-12
+# Newton's steps, of which the last ones gain what rounding hides
+_STEPS, _IDLE, _ROUNDING = 200, 2, 1e-15
+# a group so near to zero goes there where that is downhill; what makes groups that see the same
+# entries independent
+_NEAR, _FLOOR = 1e-9, 1e-10
+# entries of a table of members that is not worth being sparse
+_SMALL = 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,25 +145,57 @@ class Latent(Factorisation):
         return np.divide(parts / total, owned, out=np.zeros_like(parts), where=owned > 0), gates
 
     def _group_sizes(self, w: np.ndarray) -> np.ndarray:
-        """(n_groups,) norms of the optimal parts, by the fixed point of the variational form
+        """(n_groups,) norms of the optimal parts, by the variational form
 
         min_eta  1/2 sum_i w_i^2 / (sum_{g with i} eta_g / lambda_g)  +  1/2 sum_g lambda_g eta_g
-
-        until the duality gap to ``max <w, z> : |z_g| <= lambda_g`` closes or rounding ends it.
         """
-        squares = np.square(np.ravel(w))
-        sizes, last = self._norms(squares), np.inf
-        for _ in range(_SWEEPS):
-            shares = (sizes / self._strengths)[self.owners]
-            total = np.bincount(self.positions, shares, self.size)
-            spread = np.divide(squares, total, out=np.zeros(self.size), where=total > 0)
-            pulls = np.divide(spread, total, out=np.zeros(self.size), where=total > 0)
-            ratios = self._norms(pulls) / self._strengths
-            value = (spread.sum() + self._strengths @ sizes) / 2
-            if value - spread.sum() / ratios.max(initial=1.0) <= _GAP * value or value >= last:
+        w = np.ravel(w)
+        largest = float(np.abs(w).max(initial=0.0)) or 1.0
+        return largest * self._strengths * self.multipliers(w / largest, self._strengths, 0.0)
+
+    def multipliers(self, w: np.ndarray, limits: np.ndarray, shift: float) -> np.ndarray:
+        """(n_groups,) those of ``|z_g| <= limits_g`` where ``<w, z> - shift / 2 |z|^2`` is largest,
+        at ``z_i = w_i / (shift + sum_{g with i} mu_g)``, by projected Newton steps on
+
+        min_{mu >= 0}  sum_i w_i^2 / (shift + sum_{g with i} mu_g)  +  sum_g limits_g^2 mu_g
+        """
+        squares, prices = np.square(w), np.square(limits)
+        alive = squares > 0
+        members, squares = self._members()[:, alive], squares[alive]
+        mu, damping, idle = np.sqrt(members @ squares) / limits, 1e-3, 0
+        total = shift + mu @ members
+        least = float((squares / total).sum() + prices @ mu)
+        for _ in range(_STEPS):
+            slope = prices - members @ (squares / total**2)
+            free = np.flatnonzero((mu > _NEAR * mu.max(initial=0.0)) | (slope < 0))
+            some = members[free]
+            bend = (some * (2 * squares / total**3)) @ some.T
+            bend = bend.toarray() if sparse.issparse(bend) else bend
+            bend.flat[:: len(free) + 1] *= 1 + damping
+            trial = np.zeros_like(mu)
+            trial[free] = np.maximum(mu[free] - np.linalg.solve(bend, slope[free]), 0.0)
+            moved = shift + trial @ members
+            reached = np.inf
+            if moved.min(initial=np.inf) > 0:
+                reached = float((squares / moved).sum() + prices @ trial)
+            if reached > least * (1 + _ROUNDING):
+                damping *= 10
+                continue
+            # what the value cannot show, the last steps still gain
+            idle = idle + 1 if reached >= least * (1 - _ROUNDING) else 0
+            mu, total, least, damping = trial, moved, reached, max(damping / 10, _FLOOR)
+            if idle == _IDLE:
                 break
-            sizes, last = sizes * ratios, value
-        return sizes
+        return mu
+
+    def _members(self) -> Any:
+        """(n_groups, size) which entries each group has; sparse where that is large."""
+        if "members" not in self._known:
+            ones, shape = np.ones(len(self.owners)), (len(self.groups), self.size)
+            table = sparse.csr_array((ones, (self.owners, self.positions)), shape)
+            small = self.size * len(self.groups) <= _SMALL
+            self._known["members"] = table.toarray() if small else table
+        return self._known["members"]
 
     def _norms(self, squares: np.ndarray) -> np.ndarray:
         """(n_groups,) roots of the groups' sums."""

@@ -18,8 +18,6 @@ from gossamer.factorisations.cells import unit_weights
 from gossamer.penalties.gated import SmoothPenalty
 from gossamer.penalties.group_lists import by_position, group_lists, has_names
 
-_SWEEPS, _STILL = 5_000, 1e-15
-
 
 @JOINT_PENALTIES.register
 @dataclass(frozen=True)
@@ -101,27 +99,16 @@ class Overlaps(SmoothPenalty):
         return u * gates[form.owners]
 
     def prox(self, v: np.ndarray, step: float | np.ndarray) -> np.ndarray:
-        """By descent from group to group, to rounding: what a part may keep is what the others
-        leave, less the threshold."""
+        """What the projection on ``|z_g| <= step s lambda_g`` for all groups leaves (Moreau)."""
         v = np.asarray(v, dtype=float)
+        largest = float(np.abs(v).max(initial=0.0))
+        limits = float(step) * self._strengths
+        if largest == 0 or not limits.any():
+            return v + 0.0
         form = self._latent_form(v.shape)
-        thresholds = float(step) * self._strengths
-        rest = np.ravel(v).astype(float)
-        parts = [np.zeros(len(group)) for group in form.groups]
-        groups = [np.asarray(group, dtype=np.intp) for group in form.groups]
-        still = _STILL * float(np.abs(rest).max(initial=0.0))
-        for _ in range(_SWEEPS):
-            moved = 0.0
-            for g, group in enumerate(groups):
-                pull = rest[group] + parts[g]
-                size = float(np.linalg.norm(pull))
-                kept = pull * (1 - thresholds[g] / size) if size > thresholds[g] else 0.0 * pull
-                rest[group] = pull - kept
-                moved = max(moved, float(np.abs(kept - parts[g]).max()))
-                parts[g] = kept
-            if moved <= still:
-                break
-        return np.bincount(form.positions, np.concatenate(parts), v.size).reshape(v.shape)
+        mu = form.multipliers(np.ravel(v) / largest, limits / largest, 1.0)
+        total = np.bincount(form.positions, mu[form.owners], v.size).reshape(v.shape)
+        return v * (total / (1 + total))
 
     def subdiff_distance(self, w: np.ndarray, grad: np.ndarray) -> np.ndarray:
         """(n_entries,) how far a prox step of length one moves each entry: zero exactly where
