@@ -58,7 +58,7 @@ def test_help_names_every_loss_and_penalty(run: Any) -> None:
     [
         ("regression", ["quantile", "--level", "0.8"], "Quantile (level = 0.8)"),
         ("regression", ["least-absolute"], "absolute deviations explained"),
-        ("regression", ["squareroot"], "deviation explained"),
+        ("regression", ["squareroot"], "variance explained"),
         ("counts", ["negative-binomial", "--dispersion", "0.5"], "NegativeBinomial (dispersion"),
         ("counts", ["tweedie", "--power", "1.2"], "Tweedie (power = 1.2)"),
         ("binary", ["squaredhinge"], "right on the test set"),
@@ -110,6 +110,16 @@ def test_less_shrinkage(fit: Any, table: Tables, words: list[str]) -> None:
     shrunk = size()
     assert fit(frame, "--alpha", "0.3", *words).code == 0
     assert size() > shrunk + 0.1
+
+
+def test_a_strength_from_theory(fit: Any, table: Tables) -> None:
+    run = fit(table("regression"), "--loss", "squareroot", "--selection", "theory")
+    assert run.code == 0, run.err
+    assert "noise alone rarely exceeds" in " ".join(run.out.split())
+    model = gs.load("out/model.gossamer")[-1]
+    assert model.alpha is None
+    assert plain()["level"]["value"] == model.alpha_
+    assert {item["feature"] for item in plain()["selected"]} >= {"x1", "x2"}
 
 
 # -- best subsets ----------------------------------------------------------------------------------
@@ -181,12 +191,15 @@ def test_survival(fit: Any, run: Any, survival: pd.DataFrame) -> None:
         columns=["days", "died"])))  # fmt: skip
 
 
-def test_strata(fit: Any, survival: pd.DataFrame) -> None:
+def test_strata(fit: Any, run: Any, survival: pd.DataFrame) -> None:
     survival["clinic"] = np.tile(["north", "south"], len(survival) // 2)
     words = ["--event", "died", "--strata", "clinic", "--alpha", "0.1"]
-    run = fit(survival, *words, target="days", drawn=True)
-    assert run.code == 0, run.err
-    assert "north" in page(run)
+    told = fit(survival, *words, target="days", drawn=True)
+    assert told.code == 0, told.err
+    assert "north" in page(told)
+    refused = run("predict", "out/model.gossamer", "table.csv", "--times", "1")
+    assert refused.code == 2
+    assert "strata" in refused.err
     assert set(np.unique(gs.load("out/model.gossamer")[-1].baseline_hazard_.stratum)) == {0, 1}
 
 
@@ -253,8 +266,14 @@ def test_an_interrupt_of_inference_keeps_what_is_done(
         (["--inference", "magic"], ["magic", "knockoffs"]),
         (["--inference", "knockoffs", "--weights", "x1"], ["'x1'"]),
         (["--inference", "debiased", "--offset", "x1"], ["debiased", "--offset"]),
+        (["--selection", "theory"], ["--selection theory", "squareroot"]),
         (["--time-limit", "3"], ["--time-limit", "branch-and-bound"]),
         (["--solver", "magic"], ["magic"]),
+        (["--fdr", "0.2"], ["--fdr", "knockoffs"]),
+        (["--max-false", "2"], ["--max-false", "stability"]),
+        (["--confidence", "0.9"], ["--confidence", "debiased"]),
+        (["--n-nonzero", "2", "--gamma", "3"], ["gamma", "mcp"]),
+        (["--curves", "--no-standardise"], ["--curves", "--standardise"]),
     ],
     ids=lambda value: " ".join(value) if value[0].startswith("--") else "",
 )

@@ -39,6 +39,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_fit(fit: Parser) -> None:
+    fit.usage = "gossamer fit TABLE --target COL -o OUT [options]"
     fit.add_argument("table", metavar="TABLE", help="a CSV, TSV or Parquet file")
     fit.add_argument("--target", "-t", required=True, metavar="COL", help="column to predict")
     fit.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="a folder")
@@ -127,9 +128,10 @@ def _add_choice(fit: Parser) -> None:
     choice.add_argument("--cv", type=int, default=10, metavar="K", help="folds (default: 10)")
     choice.add_argument(
         "--selection",
-        choices=("1se", "min", "aic", "bic", "ebic", "gic", "gcv"),
+        choices=("1se", "min", "aic", "bic", "ebic", "gic", "gcv", "theory"),
         default="1se",
-        help="default: 1se, the sparsest model within one standard error of the best",
+        help="default: 1se, the sparsest model within one standard error of the best; theory: of "
+        "--loss squareroot, no choice to be made",
     )
     choice.add_argument("--alpha", type=float, metavar="A", help="this strength, no choice")
 

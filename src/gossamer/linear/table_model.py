@@ -64,6 +64,11 @@ def predict_table(
             raise ValueError(
                 f"times are for models of survival, and this is {type(estimator).__name__}."
             )
+        if len(np.unique(estimator.baseline_hazard_.stratum)) > 1:
+            raise ValueError(
+                "the model has strata, each with a survival of its own: leave out the times, or "
+                "ask predict_survival_function(X, times, stratum=...) in Python."
+            )
         chances = estimator.predict_survival_function(X, np.asarray(times), offset=offset).T
         columns |= {f"S({time:g})": chance for time, chance in zip(times, chances, strict=True)}
     return columns

@@ -188,13 +188,12 @@ def _folds(data: Data, asked: FitOptions) -> list[tuple[np.ndarray, np.ndarray]]
 def _given(data: Data, model: Asked, kind: Kind) -> Fit:
     """The model at a given level, and for the picture the path that leads to it."""
     estimator, train = given_model(kind, model), data.train
-    stated = _problem(data, estimator)
-    level = estimator._strength()
+    estimator.fit(train.X, train.y, train.weights, offset=train.offset)
+    stated, level = _problem(data, estimator), _level(estimator)
     problem = stated.with_penalty(stated.penalty.at_level(level))
     grid = _grid_to(problem, level)
     with progress(len(grid), "path", enabled=model.options.progress) as advance:
         path = solve_path(problem, grid, tol=model.options.tol, on_step=lambda *_: advance())
-    estimator.fit(train.X, train.y, train.weights, offset=train.offset)
     fit = given_fit("", estimator, path)
     cut = len(path.alphas) < len(grid)
     return replace(
@@ -204,7 +203,7 @@ def _given(data: Data, model: Asked, kind: Kind) -> Fit:
 
 def given_fit(kind: str, estimator: Any, before: Path | None = None) -> Fit:
     """An estimator of a given level, the last step of a path."""
-    result, level = estimator.result_, estimator._strength()
+    result, level = estimator.result_, _level(estimator)
     coef, intercept = result.coef[None], np.asarray(result.intercept)[None]
     path = Path(np.array([level]), coef, intercept, (result.certificate,))
     if before is not None and len(before.alphas):
@@ -228,6 +227,11 @@ def given_fit(kind: str, estimator: Any, before: Path | None = None) -> Fit:
         result.status is Status.INTERRUPTED,
         [f"{result.status.value.capitalize()}."] if late else [],
     )
+
+
+def _level(estimator: Any) -> float:
+    """The strength or the number of features of a fitted estimator, given or from theory."""
+    return float(getattr(estimator, "alpha_", estimator._strength()))
 
 
 def _grid_to(problem: Problem, level: float) -> np.ndarray:

@@ -32,7 +32,7 @@ _RATE = "the logarithm of the mean"
 
 WORDS: Mapping[str, LossWords] = {
     "Quadratic": LossWords("½ (z − y)²", "mean squared error", 2.0, share="variance"),
-    "SquareRoot": LossWords("√mean (z − y)²", "root mean squared error", share="deviation"),
+    "SquareRoot": LossWords("√mean (z − y)²", "root mean squared error", share="variance"),
     "Huber": LossWords("huber(z − y)", "Huber loss", share="Huber loss"),
     "LeastAbsolute": LossWords("|z − y|", "mean absolute error", share="absolute deviations"),
     "Quantile": LossWords("max(τ (y − z), (τ − 1)(y − z))", "pinball loss", share="pinball loss",

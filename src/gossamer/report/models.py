@@ -19,6 +19,7 @@ from gossamer.linear.estimators import SparseModel, SparseModelCV
 from gossamer.linear.fixed import FixedStrength
 from gossamer.linear.ordinal import SparseOrdinal, SparseOrdinalCV
 from gossamer.linear.relaxed import RelaxedLasso, RelaxedLassoCV
+from gossamer.linear.square_root import SquareRootLasso
 from gossamer.linear.subsets import BestSubset, BestSubsetCV
 from gossamer.linear.survival import SparseCox, SparseCoxCV
 from gossamer.losses import Cox, Ordinal
@@ -91,6 +92,7 @@ KINDS: Mapping[str, Kind] = {
     "ordinal": Kind(SparseOrdinal, SparseOrdinalCV, _ordinal),
     "subset": Kind(BestSubset, BestSubsetCV, _subset, level="n_nonzero"),
     "additive": Kind(SparseAdditive, SparseAdditiveCV, _additive, standardises=False),
+    "theory": Kind(SquareRootLasso, SparseModelCV, lambda asked: {}),
     "adaptive": Kind(AdaptiveLasso, AdaptiveLassoCV, _lasso),
     "relaxed": Kind(RelaxedLasso, RelaxedLassoCV, _lasso),
 }
@@ -109,6 +111,7 @@ def kind_of(options: FitOptions, loss: Loss) -> str:
         "additive": options.curves is not None,
         "adaptive": options.adaptive,
         "relaxed": options.refit,
+        "theory": options.selection == "theory",
     }
     by_loss = {Cox: "survival", Ordinal: "ordinal"}
     kind = next((name for name, wanted in asked.items() if wanted), None)
@@ -151,7 +154,7 @@ def plain_model(asked: Asked) -> SparseLinearModel:
     """What resampling repeats: the loss with its penalty, whose strength is free."""
     kind = KINDS[kind_of(asked.options, asked.loss)]
     arguments = kind.arguments(asked)
-    if kind.level == "n_nonzero":
+    if kind.level == "n_nonzero" or asked.options.selection == "theory":
         kind, arguments = KINDS["linear"], _any(asked)
     return kind.given(**arguments, **_shared(kind, asked.options))
 

@@ -21,7 +21,7 @@ from gossamer.report.pieces import (
     plain,
 )
 
-SELECTIONS = ("min", "1se", *CRITERIA)
+SELECTIONS = ("min", "1se", *CRITERIA, "theory")
 IMPUTES = ("error", "median", "mean")
 INFERENCES = ("stability", "knockoffs", "debiased", "multisplit")
 CURVES = ("joint", "separate", "nested")
@@ -70,8 +70,9 @@ class FitOptions:
         A fixed strength; by default it is chosen.
     cv : int
         Number of folds.
-    selection : {"1se", "min", "aic", "bic", "ebic", "gic", "gcv"}
-        The default is the sparsest model within one standard error of the best.
+    selection : {"1se", "min", "aic", "bic", "ebic", "gic", "gcv", "theory"}
+        The default is the sparsest model within one standard error of the best; "theory" is the
+        strength of the square-root lasso that pure noise of any size rarely exceeds.
     standardise : bool
         Penalise the coefficients of columns in units of their standard deviation.
     drop : sequence of str
@@ -172,6 +173,7 @@ class FitOptions:
             make_loss(self.loss_name, self.loss_parameters)
         self._check_survival()
         self._check_penalty()
+        self._check_uses()
 
     @property
     def is_subset(self) -> bool:
@@ -181,7 +183,7 @@ class FitOptions:
     @property
     def is_given(self) -> bool:
         """Whether the strength, or the number of features, is given and not chosen."""
-        return self.alpha is not None or self.n_nonzero is not None
+        return self.alpha is not None or self.n_nonzero is not None or self.selection == "theory"
 
     @property
     def loss_name(self) -> str:
@@ -250,6 +252,7 @@ class FitOptions:
             (a, "event", f"survival has no such model yet, {own}")
             for a in (*budgets, "curves", "adaptive", "refit")
         ]
+        pairs.append(("curves", "standardise", "the columns of curves have one scale already"))
         pairs.append(("curves", "inference", "inference is on linear effects"))
         there = "what needs the rows at hand is not done on a cluster"
         local = ("event", "curves", "adaptive", "refit", "inference", "test", "group_column",
@@ -267,8 +270,14 @@ class FitOptions:
 
     def _check_penalty(self) -> None:
         name = plain(self.penalty)
-        if self.is_subset:
-            return
+        if self.selection == "theory":
+            others = ("penalty", "groups", "alpha", "curves", "adaptive", "refit", "dask")
+            alone = not self.is_subset and not any(map(self._is_given, others))
+            if not alone or self.loss_name != "squareroot":
+                raise ValueError(
+                    "--selection theory is for --loss squareroot with the l1 penalty on single "
+                    "features: choose by 1se, min or a criterion."
+                )
         if name in JOINT and not JOINT[name].empties and not self.is_given:
             raise ValueError(f"no strength of --penalty {name} empties the model: give --alpha.")
         if self.curves is not None and name in JOINT:
@@ -276,6 +285,21 @@ class FitOptions:
         # what needs groups is made when they are known
         if name not in JOINT or JOINT[name].groups is not True or self.groups is None:
             self.make_penalty(Units(None, None, 1))
+
+    def _check_uses(self) -> None:
+        """Refuse levels of inference that nothing asked for would use."""
+        users = {
+            "fdr": ("knockoffs", "slope"),
+            "max_false": ("stability",),
+            "confidence": ("debiased", "multisplit"),
+        }
+        asked = {*self.inference, plain(self.penalty)}
+        for name, methods in users.items():
+            if self._is_given(name) and not asked & set(methods):
+                raise ValueError(
+                    f"{_flag(name)} is of {' and '.join(methods)}, which was not asked for: leave "
+                    "it out, or ask for one."
+                )
 
     def _check_survival(self) -> None:
         if self.event is not None and self.loss_name != "cox":

@@ -13,7 +13,7 @@ from gossamer.core.loss import Loss
 from gossamer.core.sum_penalty import SumPenalty
 from gossamer.linear.concordance import concordance_index
 from gossamer.linear.scores import explained_share
-from gossamer.losses import Huber, Quantile
+from gossamer.losses import Huber, Quantile, SquareRoot
 from gossamer.report.data import Data, Part
 from gossamer.report.fitting import Fit
 from gossamer.report.losses import words_of
@@ -161,7 +161,7 @@ def summarise(
         path_coefs=view.path,
         path_nonzero=_n_nonzero(view.path),
         path_certificates=np.array([c.value for c in fit.path.certificates]),
-        criterion="given" if cv is None else _CRITERIA.get(asked.selection, asked.selection),
+        criterion=_criterion(fit, asked),
         cv_mean=None if cv is None else factor * cv.mean,
         cv_se=factor * cv.se if cv is not None and cv.folds.size else None,
         cv_score_name=score,
@@ -178,6 +178,13 @@ def summarise(
         seed=asked.seed,
         **found,
     )
+
+
+def _criterion(fit: Fit, asked: FitOptions) -> str:
+    """How the level was chosen, as `FitSummary` names it."""
+    if fit.cv is None:
+        return "theory" if fit.kind == "theory" else "given"
+    return _CRITERIA.get(asked.selection, asked.selection)
 
 
 def _loss_words(loss: Loss) -> str:
@@ -263,7 +270,8 @@ def _predicted(data: Data, fit: Fit, part: Part) -> tuple[dict[str, Any], dict[s
         metrics = {"concordance": concordance_index(part.y, predicted)}
         return {"y": y, "prediction": predicted}, metrics
     if data.classes is None:
-        share = None if data.loss.is_quadratic else _share(data, fit, part)
+        squares = data.loss.is_quadratic or isinstance(data.loss, SquareRoot)
+        share = None if squares else _share(data, fit, part)
         found = {"y": y, "prediction": predicted}
         metrics = number_metrics(y, predicted, counts=task == "counts", share=share)
         if isinstance(data.loss, Quantile):

@@ -14,6 +14,7 @@ CRITERIA = {
     "aic": "smallest Akaike information criterion (AIC)",
     "bic": "smallest Bayesian information criterion (BIC)",
     "given": "strength asked for",
+    "theory": "strength that noise alone rarely exceeds, however large it is",
     "ebic": "smallest extended Bayesian information criterion (EBIC)",
     "gic": "smallest generalised information criterion (GIC)",
     "gcv": "smallest generalised cross-validation score (GCV)",
