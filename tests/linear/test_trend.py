@@ -156,6 +156,14 @@ def test_refusals(rng):
         gs.TrendFilter(0.1, max_iter=1).fit(x, y)
 
 
+def test_progress_is_reported_as_by_other_estimators(rng):
+    steps = []
+    gs.TrendFilterCV(n_alphas=3, cv=2).fit(
+        np.arange(20.0), rng.standard_normal(20), on_step=lambda: steps.append(1)
+    )
+    assert len(steps) == 6
+
+
 @pytest.mark.parametrize("order", [0, 1, 2])
 def test_a_huge_strength_leaves_the_polynomial(order, rng):
     x, y = np.sort(rng.standard_normal(50)), rng.standard_normal(50)

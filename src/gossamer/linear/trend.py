@@ -210,9 +210,10 @@ class TrendFilterCV(TrendFilter):
 
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *,
-        on_step: Callable[[int, int], None] | None = None,
+        on_step: Callable[[], object] | None = None,
     ) -> TrendFilterCV:  # fmt: skip
-        """As :meth:`TrendFilter.fit`; ``on_step`` is called with the fold and the strength."""
+        """As :meth:`TrendFilter.fit`; ``on_step`` is called without arguments after every strength
+        of each fold."""
         if not isinstance(self.cv, (int, np.integer)) or self.cv < 2:
             raise ValueError(f"cv must be a whole number >= 2, got {self.cv!r}.")
         if self.alpha is not None:
@@ -243,19 +244,19 @@ class TrendFilterCV(TrendFilter):
         return self
 
     def _errors(
-        self, series: _Series, fold: int, on_step: Callable[[int, int], None] | None
+        self, series: _Series, fold: int, on_step: Callable[[], object] | None
     ) -> list[float]:
         left_out = np.arange(len(series.x)) % self.cv == fold
         left_out[[0, -1]] = False  # the ends would be extrapolated
         kept = series.without(left_out)
         part = TrendFilter(order=self.order)
         errors = []
-        for step, alpha in enumerate(self.alphas_):
+        for alpha in self.alphas_:
             part.x_, part.fitted_ = kept.x, self._filtered(kept, alpha).values
             miss = series.y[left_out] - part.predict(series.x[left_out])
             errors.append(float(np.average(miss**2, weights=series.weights[left_out])))
             if on_step is not None:
-                on_step(fold, step)
+                on_step()
         return errors
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 
@@ -74,3 +76,20 @@ class Exploration:
             gains = np.maximum(gains, found.entry)
         gains = gains - prices
         return largest(np.where(gains > GAIN * self.problem.null_objective, gains, 0.0), _MORE)
+
+
+def budget_refusal(problem: Problem) -> str | None:
+    """Why supports of a problem cannot be searched; ``None`` when they can."""
+    if not isinstance(problem.penalty, Budget):
+        return f"{problem.penalty!r} is not a budget of units such as AtMost(10)"
+    if not problem.loss.is_smooth:
+        return f"{problem.loss!r} has kinks"
+    if problem.design.is_operator:
+        return "X is a LinearOperator: columns of a support are needed"
+    return None
+
+
+def checked_restarts(restarts: Any) -> int:
+    if not isinstance(restarts, Integral) or restarts < 0:
+        raise ValueError(f"restarts must be a whole number >= 0, got {restarts!r}.")
+    return int(restarts)

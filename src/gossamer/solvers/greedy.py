@@ -17,6 +17,7 @@ from gossamer.core.result import Status
 from gossamer.core.solver import Outcome, Solver
 from gossamer.penalties import AtMost
 from gossamer.penalties.at_most import largest
+from gossamer.solvers.exploration import budget_refusal
 from gossamer.solvers.gram_refits import GramRefits
 from gossamer.solvers.refit import refit
 
@@ -118,13 +119,7 @@ class GreedySolver(Solver):
     preference = 20
 
     def refuses(self, problem: Problem) -> str | None:
-        if not isinstance(problem.penalty, AtMost):
-            return f"{problem.penalty!r} is not a budget of units such as AtMost(10)"
-        if not problem.loss.is_smooth:
-            return f"{problem.loss!r} has kinks"
-        if problem.design.is_operator:
-            return "X is a LinearOperator: columns of a support are needed"
-        return None
+        return budget_refusal(problem)
 
     def suits(self, problem: Problem) -> bool:
         return False

@@ -11,7 +11,7 @@ from gossamer.core.registry import SOLVERS
 from gossamer.core.result import Status
 from gossamer.core.solver import Outcome, Solver
 from gossamer.penalties import L0, AtMost
-from gossamer.solvers.exploration import Exploration
+from gossamer.solvers.exploration import Exploration, checked_restarts
 from gossamer.solvers.working_set import CoordinateDescent
 
 
@@ -50,9 +50,7 @@ class LocalSearch(Solver):
     preference = 0
 
     def __init__(self, restarts: int = 2, random_state: int = 0) -> None:
-        if restarts < 0 or restarts != int(restarts):
-            raise ValueError(f"restarts must be a whole number >= 0, got {restarts!r}.")
-        self.restarts, self.random_state = int(restarts), random_state
+        self.restarts, self.random_state = checked_restarts(restarts), random_state
 
     def refuses(self, problem: Problem) -> str | None:
         penalty = problem.penalty

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 
-from gossamer.core.budget import Budget
 from gossamer.core.certificate import certify
 from gossamer.core.point import Point
 from gossamer.core.problem import Problem
 from gossamer.core.registry import SOLVERS
 from gossamer.core.result import Status
 from gossamer.core.solver import Outcome, Solver
-from gossamer.solvers.exploration import Exploration
+from gossamer.solvers.exploration import Exploration, budget_refusal, checked_restarts
 
 
 @SOLVERS.register
@@ -62,18 +61,10 @@ class Splicing(Solver):
     preference = 5
 
     def __init__(self, restarts: int = 5, random_state: int = 0) -> None:
-        if restarts < 0 or restarts != int(restarts):
-            raise ValueError(f"restarts must be a whole number >= 0, got {restarts!r}.")
-        self.restarts, self.random_state = int(restarts), random_state
+        self.restarts, self.random_state = checked_restarts(restarts), random_state
 
     def refuses(self, problem: Problem) -> str | None:
-        if not isinstance(problem.penalty, Budget):
-            return f"{problem.penalty!r} is not a budget of units such as AtMost(10)"
-        if not problem.loss.is_smooth:
-            return f"{problem.loss!r} has kinks"
-        if problem.design.is_operator:
-            return "X is a LinearOperator: columns of a support are needed"
-        return None
+        return budget_refusal(problem)
 
     def run(self, problem: Problem, start: Point, tol: float, max_iter: int) -> Outcome:
         begun = time.perf_counter()
