@@ -36,6 +36,7 @@ def with_value(array: np.ndarray, value: float) -> np.ndarray:
 @pytest.mark.parametrize(
     "model, error, message",
     [
+        (gs.SparseModel(gs.losses.Cox()), TypeError, r"use SparseCox"),
         (gs.Lasso(-1), ValueError, r"alpha must be a finite number >= 0, got -1"),
         (gs.Lasso(np.nan), ValueError, r"alpha must be a finite number >= 0, got nan"),
         (gs.Lasso(np.inf), ValueError, r"alpha must be a finite number >= 0, got inf"),

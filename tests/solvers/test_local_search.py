@@ -69,6 +69,16 @@ def test_no_worse_than_coordinate_descent(rng):
     assert better > 0
 
 
+def test_two_features_that_pay_only_together(rng):
+    """Their difference counts, neither alone is worth its price."""
+    X = rng.standard_normal((200, 20))
+    X[:, 1] = X[:, 0] + 0.5 * rng.standard_normal(200)
+    X -= X.mean(axis=0)
+    y = 2 * (X[:, 0] - X[:, 1]) + 0.1 * rng.standard_normal(200)
+    result = gs.Problem(X, y, gs.losses.Quadratic(), gs.L0(0.15)).solve(LocalSearch(restarts=0))
+    np.testing.assert_array_equal(result.certificate.support, [0, 1])
+
+
 def test_l0_and_l1_go_to_coordinate_descent(rng):
     X, y = data(rng)
     result = gs.Problem(X, y, gs.losses.Quadratic(), gs.L1(0.01) + gs.L0(0.05)).solve()

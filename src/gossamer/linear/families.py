@@ -14,7 +14,7 @@ from gossamer.core.penalty import Penalty
 from gossamer.core.registry import LOSSES, PENALTIES
 from gossamer.core.structure import Structure
 from gossamer.linear.base import SparseLinearModel
-from gossamer.losses import Logistic, Multinomial, Ordinal, Poisson, Quadratic
+from gossamer.losses import Cox, Logistic, Multinomial, Ordinal, Poisson, Quadratic
 from gossamer.penalties import L1, MCP, SCAD, AtMost, ElasticNet
 from gossamer.structures import Elements, Groups, Rows
 
@@ -197,6 +197,8 @@ class AnyLossFamily(Probabilities, SparseLinearModel):
             )
         if isinstance(loss, Ordinal):
             raise TypeError("the ordinal loss needs its thresholds to predict: use SparseOrdinal.")
+        if isinstance(loss, Cox):
+            raise TypeError("the Cox loss takes times and events for y: use SparseCox.")
         return loss
 
     def _classifies(self) -> bool:

@@ -21,8 +21,9 @@ class LocalSearch(Solver):
 
     Units enter when the loss falls by more than their price, leave when it rises by less, and are
     swapped, all other coefficients fitted anew: see :class:`Splicing`, of which this is the form
-    with prices. A minimum so found is one of L0Learn's swaps, of which only one coefficient moves,
-    too.
+    with prices. Then twice as many enter, whatever they cost, and the search goes on from there:
+    some units are worth their price only together. A minimum so found is one of L0Learn's swaps,
+    of which only one coefficient moves, too.
 
     Parameters
     ----------

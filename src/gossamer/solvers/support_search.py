@@ -71,6 +71,8 @@ class SupportSearch:
         """The best support found from ``chosen`` (units of the problem, as is the result)."""
         here = np.searchsorted(self.working, chosen)
         best = self._descended(self._grown(self.fit(here)))
+        if len(best.chosen) < self.k and self.prices.any():
+            best = min(best, self._descended(self._overgrown(best)), key=lambda s: s.value)
         for _ in range(restarts):
             other = self._descended(self._grown(self.fit(self._disturbed(best, rng), best)))
             best = other if other.value < best.value - self.least_gain else best
@@ -112,6 +114,17 @@ class SupportSearch:
         """Forward steps until the budget is spent, or nothing is worth its price."""
         while len(support.chosen) < self.k:
             entry = self.exchanges(support).entry - self.prices
+            if entry.max(initial=0.0) <= self.least_gain:
+                break
+            support = self.fit(np.append(support.chosen, np.argmax(entry)), support)
+        return support
+
+    def _overgrown(self, support: Support) -> Support:
+        """Forward steps to twice as many units (two at least) whatever they cost: some pay
+        together only."""
+        size = min(max(2 * len(support.chosen), 2), self.k, self.units.count)
+        while len(support.chosen) < size:
+            entry = self.exchanges(support).entry
             if entry.max(initial=0.0) <= self.least_gain:
                 break
             support = self.fit(np.append(support.chosen, np.argmax(entry)), support)
