@@ -13,17 +13,15 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import gossamer as gs
+from benchmarks import r
 
 K = 10
 EQUAL = 1e-9
@@ -84,18 +82,14 @@ def abess(X: np.ndarray, y: np.ndarray) -> Found:
 
 def l0learn(X: np.ndarray, y: np.ndarray) -> Found:
     """The largest support of L0Learn's path with at most ten features."""
-    with tempfile.TemporaryDirectory() as folder:
-        table, answer = Path(folder) / "table", Path(folder) / "answer"
-        numbers = [np.array(X.shape, dtype=float), X.ravel(order="F"), y]
-        np.concatenate(numbers).tofile(table)
-        script = Path(__file__).with_suffix(".R")
-        subprocess.run(["Rscript", script, table, answer], check=True, capture_output=True)
-        seconds, *lines = answer.read_text().splitlines()
-    supports = [np.array(line.split(), dtype=int) for line in lines]
+    arrays = {"X": X, "y": y, "tol": np.array([1e-6]), "path": np.zeros(1)}
+    found = r.run(r.TOOLS, arrays, tool="L0Learn", family="quadratic", k=K)
+    points = found["coef"].reshape((X.shape[1], -1), order="F").T
+    supports = [np.flatnonzero(point) for point in points]
     fitting = [s for s in supports if len(s) <= K]
     largest = max(len(s) for s in fitting)
     best = min((s for s in fitting if len(s) == largest), key=lambda s: objective(X, y, s))
-    return Found(best, float(seconds))
+    return Found(best, float(found["seconds"][0]))
 
 
 def objective(X: np.ndarray, y: np.ndarray, support: np.ndarray) -> float:

@@ -287,6 +287,46 @@ def newsgroups(first: str = "sci.electronics", second: str = "sci.med") -> Table
     return _table("newsgroups", X, y, words.get_feature_names_out(), "logistic", note)
 
 
+@lru_cache
+def attrition() -> Table:
+    """1470 employees and the level of their jobs, of five."""
+    frame = _rdataset("modeldata", "attrition").drop(columns=["MonthlyIncome"])
+    y = frame.pop("JobLevel")
+    X = _one_hot(frame)
+    note = "ordered classes"
+    return _table("attrition", _standardised(X.to_numpy()), y - y.min(), X.columns, "ordinal", note)
+
+
+@lru_cache
+def credit() -> Table:
+    """Balances of 400 credit cards, 90 of them zero."""
+    frame = _islp("Credit.csv")
+    X = _one_hot(frame.drop(columns=["Balance", *(c for c in frame if c.startswith("Unn"))]))
+    note = "limit and rating nearly equal"
+    return _table(
+        "credit", _standardised(X.to_numpy()), frame["Balance"], X.columns, "quadratic", note
+    )
+
+
+@lru_cache
+def diabetes() -> Table:
+    """Progress of 442 patients' diabetes after a year, ten columns."""
+    from sklearn.datasets import load_diabetes
+
+    X, y = load_diabetes(return_X_y=True, as_frame=True)
+    return _table("diabetes", _standardised(X.to_numpy()), y, X.columns, "quadratic", "small")
+
+
+@lru_cache
+def breast_cancer() -> Table:
+    """569 tumours, malignant or not, from 30 measures of their cells."""
+    from sklearn.datasets import load_breast_cancer
+
+    X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+    note = "correlations of 0.99, nearly separable"
+    return _table("breast_cancer", _standardised(X.to_numpy()), y, X.columns, "logistic", note)
+
+
 TABLES: dict[str, Callable[[], Table]] = {
     "nci60": nci60,
     "nci60_melanoma": nci60_melanoma,
@@ -295,6 +335,7 @@ TABLES: dict[str, Callable[[], Table]] = {
     "permeability": permeability,
     "meats": meats,
     "meats_multi": meats_multi,
+    "ames_numbers": ames_numbers,
     "hitters": hitters,
     "birthwt_low": birthwt,
     "birthwt_bwt": lambda: birthwt("bwt"),
@@ -303,4 +344,8 @@ TABLES: dict[str, Callable[[], Table]] = {
     "doctor_visits": doctor_visits,
     "bikeshare": bikeshare,
     "newsgroups": newsgroups,
+    "attrition": attrition,
+    "credit": credit,
+    "diabetes": diabetes,
+    "breast_cancer": breast_cancer,
 }

@@ -5,16 +5,14 @@ A peer gives coefficients (m, p) and the CPU seconds they took, compilation left
 
 from __future__ import annotations
 
-import subprocess
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
 import gossamer as gs
+from benchmarks import r
 from gossamer.linear.path import solve_path
 
 Solved = tuple[np.ndarray, float]
@@ -40,16 +38,13 @@ def scikit_survival(problem: gs.Problem, strengths: np.ndarray, tol: float) -> S
 
 
 def glmnet(problem: gs.Problem, strengths: np.ndarray, tol: float) -> Solved:
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        problem.X.T.tofile(folder / "X.bin")
-        np.savetxt(folder / "y.csv", problem.y[:, :2], delimiter=",", fmt="%.17g")
-        np.savetxt(folder / "path.csv", _with_steps(problem, strengths), fmt="%.17g")
-        script = Path(__file__).with_name("glmnet.R")
-        subprocess.run(["Rscript", "--vanilla", script, folder, repr(tol)], check=True)
-        coefs = np.fromfile(folder / "coef.bin").reshape(-1, problem.shape[0])
-        seconds = float((folder / "seconds.txt").read_text())
-    return coefs[-len(strengths) :], seconds
+    if r.version("glmnet") is None:
+        raise ModuleNotFoundError("R with glmnet")
+    arrays = {"X": problem.X, "y": problem.y[:, :2], "tol": np.array([tol])}
+    arrays["path"] = _with_steps(problem, strengths)
+    found = r.run(r.TOOLS, arrays, tool="glmnet", family="cox", l1_ratio=1.0)
+    coefs = found["coef"].reshape((problem.shape[0], -1), order="F").T
+    return coefs[-len(strengths) :], float(found["seconds"][0])
 
 
 def skglm(problem: gs.Problem, strengths: np.ndarray, tol: float) -> Solved:

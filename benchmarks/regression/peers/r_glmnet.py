@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import tempfile
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
+from benchmarks import r
 from benchmarks.regression.peers.base import Fit, Peer, offered, rows
 from benchmarks.regression.problems import Problem
 
 SCRIPT = Path(__file__).with_suffix(".R")
-
-
-@cache
-def _version() -> str | None:
-    if shutil.which("Rscript") is None:
-        return None
-    asked = ["Rscript", "-e", 'cat(as.character(packageVersion("glmnet")))']
-    answer = subprocess.run(asked, capture_output=True, text=True)
-    return answer.stdout if answer.returncode == 0 else None
 
 
 class RGlmnet(Peer):
@@ -33,7 +23,7 @@ class RGlmnet(Peer):
 
     @classmethod
     def version(cls) -> str | None:
-        return _version()
+        return r.version("glmnet")
 
     def refuses(self, problem: Problem) -> str | None:
         return offered(
