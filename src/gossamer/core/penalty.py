@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -107,6 +107,11 @@ class Penalty(ABC):
         ``form`` names one of several, see :func:`gossamer.factorisations.factorise_power`.
         """
         return None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What it was made of: what it has computed since is not part of it."""
+        made_of = {f.name for f in fields(self)} if is_dataclass(self) else set(vars(self))
+        return {name: value for name, value in vars(self).items() if name in made_of}
 
     def __add__(self, other: Penalty) -> Penalty:
         from gossamer.core.sum_penalty import add

@@ -95,6 +95,9 @@ class Groups(Structure):
             self._units[n_outputs] = Units.of_labels(repeated, len(self.names))
         return self._units[n_outputs]
 
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_units": {}}
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data that ``Groups(**data)`` accepts."""
         if self.members is None:

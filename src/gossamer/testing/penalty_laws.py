@@ -204,6 +204,10 @@ def scales(penalty: Penalty) -> None:
 def copies(penalty: Penalty) -> None:
     """Pickles and copies equal the original, also in what they compute; repr is one line."""
     v = _samples(penalty)[1]
+    fresh = pickle.dumps(pickle.loads(pickle.dumps(penalty)))
+    penalty.prox(v, 0.3), penalty.value(v)
+    # estimators must not change their parameters: scikit-learn compares what is pickled
+    hold(pickle.dumps(pickle.loads(pickle.dumps(penalty))) == fresh, penalty=penalty)
     for other in (pickle.loads(pickle.dumps(penalty)), copy.deepcopy(penalty), copy.copy(penalty)):
         close(other.prox(v, 0.3), penalty.prox(v, 0.3), 0.0)
         hold(other == penalty and hash(other) == hash(penalty), other=other)
