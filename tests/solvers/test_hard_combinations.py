@@ -9,7 +9,16 @@ import pytest
 
 import gossamer as gs
 from gossamer.core import Problem, UnsupportedProblem
-from gossamer.losses import Hinge, LeastAbsolute, Logistic, Ordinal, Poisson, Quantile, SquaredHinge
+from gossamer.losses import (
+    Hinge,
+    LeastAbsolute,
+    Logistic,
+    Multinomial,
+    Ordinal,
+    Poisson,
+    Quantile,
+    SquaredHinge,
+)
 
 
 @pytest.mark.parametrize("loss", [Hinge(), LeastAbsolute(), Quantile(0.3)], ids=repr)
@@ -20,6 +29,21 @@ def test_kinks_are_refused_where_what_is_left_is_no_smooth_lasso(
     X, y = rng.standard_normal((12, 5)), np.arange(12) % 2.0
     with pytest.raises(UnsupportedProblem, match="kinks"):
         Problem(X, y, loss, penalty).solve()
+
+
+@pytest.mark.parametrize(
+    "penalty",
+    [
+        gs.Exclusive(0.01, on=gs.Groups([0, 0, 1])),
+        gs.SLOPE([0.02, 0.01], on=gs.Groups([0, 0, 1])),
+        gs.L1Ball(1.0, on=gs.Groups([0, 0, 1])),
+        gs.Tree(0.01, [[0], [0, 1]]),
+    ],
+    ids=repr,
+)
+def test_groups_of_features_with_several_classes(penalty: Any, rng: np.random.Generator) -> None:
+    X, y = rng.standard_normal((60, 3)), np.arange(60) % 3
+    assert Problem(X, y, Multinomial(), penalty).solve(tol=1e-4).certificate.holds
 
 
 @pytest.mark.parametrize("penalty", [gs.AtMost(1, ridge=0.1), gs.MCP(1e-3)], ids=repr)

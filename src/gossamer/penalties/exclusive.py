@@ -83,8 +83,8 @@ class Exclusive(JointPenalty):
         return np.sign(v) * np.maximum(np.abs(v) - spread, 0.0) + 0.0
 
     def subdiff_distance(self, w: np.ndarray, grad: np.ndarray) -> np.ndarray:
+        units, rates = self._rates(np.shape(w))
         w, grad = np.ravel(np.asarray(w, dtype=float)), np.ravel(np.asarray(grad, dtype=float))
-        units, rates = self._rates(w.shape)
         slopes = units.spread(rates * _sums(units, np.abs(w)))
         pull = np.maximum(-grad, 0.0) if self.nonnegative else np.abs(grad)
         at_zero = np.maximum(pull - slopes, 0.0)
