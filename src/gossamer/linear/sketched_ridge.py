@@ -17,7 +17,45 @@ from gossamer.linear.sketches import SKETCHES
 
 
 @dataclass(eq=False, repr=False)
-class SketchedRidge(RegressorMixin, BaseEstimator):
+class _Sketched(RegressorMixin, BaseEstimator):
+    """An ensemble, whatever chose its ridge and its size."""
+
+    n_sketches: int = field(default=10, kw_only=True)
+    sketch: str = field(default="gaussian", kw_only=True)
+    fit_intercept: bool = field(default=True, kw_only=True)
+    random_state: Any = field(default=None, kw_only=True)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def _take(self, fit: _Fit, ensemble: _Ensemble) -> None:
+        self.coef_ = fit.coef
+        self.intercept_ = float(ensemble.y_mean - ensemble.x_mean @ fit.coef)
+        self.gcv_, self.gcv_infinite_ = fit.gcv, fit.gcv_infinite
+        self.degrees_of_freedom_, self.residuals_ = fit.freedom, fit.residuals
+
+    def predict(self, X: Any) -> np.ndarray:
+        """(n,) predictions."""
+        check_is_fitted(self, "coef_")
+        X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
+        return np.asarray(X @ self.coef_ + self.intercept_)
+
+    def predict_interval(self, X: Any, level: float = 0.95) -> np.ndarray:
+        """(n, 2) intervals that cover new targets with probability ``level``, asymptotically.
+
+        The quantiles of the corrected residuals around the prediction; errors need not be normal.
+        """
+        if not (isinstance(level, Real) and 0 < float(level) < 1):
+            raise ValueError(f"level must be a number in (0, 1), got {level!r}.")
+        outside = (1 - float(level)) / 2
+        ends = np.quantile(self.residuals_, [outside, 1 - outside])
+        return self.predict(X)[:, None] + ends
+
+
+@dataclass(eq=False, repr=False)
+class SketchedRidge(_Sketched):
     r"""The mean of ridge regressions on random sketches of the features, judged by GCV.
 
     .. math:: \hat\beta = \frac1K \sum_k S_k \hat v_k, \qquad
@@ -83,15 +121,6 @@ class SketchedRidge(RegressorMixin, BaseEstimator):
 
     alpha: float = 1.0
     sketch_size: int | float = field(default=0.5, kw_only=True)
-    n_sketches: int = field(default=10, kw_only=True)
-    sketch: str = field(default="gaussian", kw_only=True)
-    fit_intercept: bool = field(default=True, kw_only=True)
-    random_state: Any = field(default=None, kw_only=True)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
 
     def fit(self, X: Any, y: Any) -> Self:
         """Fit the ensemble to X (n, p) and y (n,)."""
@@ -102,32 +131,9 @@ class SketchedRidge(RegressorMixin, BaseEstimator):
         self._take(next(ensemble.fits(size, np.array([float(self.alpha)]))), ensemble)
         return self
 
-    def _take(self, fit: _Fit, ensemble: _Ensemble) -> None:
-        self.coef_ = fit.coef
-        self.intercept_ = float(ensemble.y_mean - ensemble.x_mean @ fit.coef)
-        self.gcv_, self.gcv_infinite_ = fit.gcv, fit.gcv_infinite
-        self.degrees_of_freedom_, self.residuals_ = fit.freedom, fit.residuals
-
-    def predict(self, X: Any) -> np.ndarray:
-        """(n,) predictions."""
-        check_is_fitted(self, "coef_")
-        X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
-        return np.asarray(X @ self.coef_ + self.intercept_)
-
-    def predict_interval(self, X: Any, level: float = 0.95) -> np.ndarray:
-        """(n, 2) intervals that cover new targets with probability ``level``, asymptotically.
-
-        The quantiles of the corrected residuals around the prediction; errors need not be normal.
-        """
-        if not (isinstance(level, Real) and 0 < float(level) < 1):
-            raise ValueError(f"level must be a number in (0, 1), got {level!r}.")
-        outside = (1 - float(level)) / 2
-        ends = np.quantile(self.residuals_, [outside, 1 - outside])
-        return self.predict(X)[:, None] + ends
-
 
 @dataclass(eq=False, repr=False)
-class SketchedRidgeCV(SketchedRidge):
+class SketchedRidgeCV(_Sketched):
     """:class:`SketchedRidge` with ridge and sketch size chosen by generalised cross-validation.
 
     Parameters
@@ -138,7 +144,7 @@ class SketchedRidgeCV(SketchedRidge):
         Numbers of sketched features, or shares of p. In large ensembles the size alone may be
         tuned: a smaller sketch acts as more ridge.
     n_sketches, sketch, fit_intercept, random_state
-        As for :class:`SketchedRidge`; ``alpha`` and ``sketch_size`` are not used.
+        As for :class:`SketchedRidge`.
 
     Attributes
     ----------
@@ -192,10 +198,10 @@ class _Ensemble:
     y: np.ndarray
     x_mean: np.ndarray
     y_mean: float
-    model: SketchedRidge
+    model: _Sketched
 
     @classmethod
-    def of(cls, model: SketchedRidge, X: Any, y: Any) -> _Ensemble:
+    def of(cls, model: _Sketched, X: Any, y: Any) -> _Ensemble:
         if not isinstance(model.n_sketches, Integral) or model.n_sketches < 1:
             raise ValueError(f"n_sketches must be a whole number >= 1, got {model.n_sketches!r}.")
         if model.sketch not in SKETCHES:

@@ -126,10 +126,10 @@ class SplineBasis(TransformerMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Place knots and learn the inner products; samples without weight are not seen."""
-        for name in ("n_knots", "degree"):
+        for name, most in (("n_knots", 10_000), ("degree", 10)):
             value = getattr(self, name)
-            if not isinstance(value, Integral) or value < 1:
-                raise ValueError(f"{name} must be a whole number >= 1, got {value!r}.")
+            if not isinstance(value, Integral) or not 1 <= int(value) <= most:
+                raise ValueError(f"{name} must be a whole number from 1 to {most}, got {value!r}.")
         smoothness = finite_number(self.smoothness, "smoothness", 0.0)
         X = validate_data(self, X, dtype=np.float64)
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)

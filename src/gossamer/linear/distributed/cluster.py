@@ -97,7 +97,8 @@ def _row_blocks(X: Any, *others: Any) -> Iterator[tuple[Any, ...]]:
     if any(len(column) != len(blocks) for column in columns):
         raise ValueError(
             f"X has {len(blocks)} blocks of rows, but y, sample_weight or offset "
-            f"{sorted({len(column) for column in columns})}: make them from one collection."
+            f"{sorted({len(column) for column in columns})}. Take them from one collection, after "
+            "rows = rows.persist(): dask cuts files anew for every choice of columns."
         )
     return zip(blocks, *columns, strict=True)
 
