@@ -121,17 +121,19 @@ def timed(run: Callable[[], int]) -> str:
     return f"{steps:6d} {time.perf_counter() - begun:7.2f} s"
 
 
-def damped(n: int, p: int) -> None:
-    print("\nMCP and SCAD, certificate 1e-6: steps and seconds")
-    print("                     damped (383)       proximal gradient  house (FISTA, restarts)")
-    for penalty in (gs.MCP(1.0), gs.SCAD(1.0)):
+def concave(n: int, p: int, loss: str) -> None:
+    print(f"\nMCP and SCAD, {loss}, {n} x {p}, certificate 1e-6: steps and seconds")
+    print(f"{'':18}conjugate (37)     damped (383)       house (FISTA)      proximal gradient")
+    # weak concavity under the logistic loss: the methods end at the same optimum
+    ratio, shape = (0.3, {}) if loss == "quadratic" else (0.5, {"gamma": 20.0})
+    for penalty in (gs.MCP(1.0, **shape), gs.SCAD(1.0, **shape)):
         for correlation in (0.0, 0.5, 0.9):
-            problem = autoregressive(n, p, correlation, penalty, 0.3)
-            runs = (
-                lambda: problem.solve("dampedgradient", tol=1e-6, max_iter=2000).n_iter,  # noqa: B023
-                lambda: proximal_gradient(problem, 1e-6)[0],  # noqa: B023
-                lambda: problem.solve("proximalgradient", tol=1e-6, max_iter=2000).n_iter,  # noqa: B023
-            )
+            problem = autoregressive(n, p, correlation, penalty, ratio, loss)
+            runs = [
+                lambda name=name: problem.solve(name, tol=1e-6, max_iter=2000).n_iter  # noqa: B023
+                for name in ("proximalconjugategradient", "dampedgradient", "proximalgradient")
+            ]
+            runs.append(lambda: proximal_gradient(problem, 1e-6)[0])  # noqa: B023
             name = f"{type(penalty).__name__}, AR {correlation}"
             print(f"{name:18}" + "  ".join(timed(run) for run in runs), flush=True)
 
@@ -177,6 +179,7 @@ def coder(n: int, p: int, blocks: int) -> None:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore", ConvergenceWarning)
-    damped(200, 400)
+    concave(200, 400, "quadratic")
+    concave(400, 150, "logistic")
     greedy(150, 400, 5)
     coder(150, 300, 20)

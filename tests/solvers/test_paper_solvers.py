@@ -5,6 +5,8 @@ The figures, beside times: ``python -m benchmarks.paper_solvers``.
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 import pytest
 from benchmarks.paper_solvers import (
@@ -18,7 +20,8 @@ from benchmarks.paper_solvers import (
 
 import gossamer as gs
 from gossamer.core import Status, UnsupportedProblem
-from gossamer.solvers import ACODER, DampedGradient, GreedyBlocks
+from gossamer.solvers import ACODER, DampedGradient, GreedyBlocks, ProximalConjugateGradient
+from gossamer.solvers.iterating import settled
 
 
 def lasso(ratio: float, correlation: float = 0.5, loss: str = "quadratic") -> gs.Problem:
@@ -34,6 +37,71 @@ def test_damped_gradient_needs_fewer_steps_than_proximal_gradient(penalty, corre
     assert 2 * damped.n_iter <= plain
     np.testing.assert_array_equal(damped.certificate.support, certificate.support)
     np.testing.assert_allclose(damped.certificate.objective, certificate.objective, rtol=1e-6)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize(
+    ("penalty", "loss"),
+    [
+        (gs.MCP(1.0), "quadratic"),
+        (gs.SCAD(1.0), "quadratic"),
+        (gs.MCP(1.0, gamma=20.0), "logistic"),
+        (gs.SCAD(1.0, gamma=20.0), "logistic"),
+    ],
+    ids=repr,
+)
+def test_conjugate_gradient_needs_fewer_steps_than_proximal_gradient(penalty, loss, correlation):
+    n, p, ratio = (100, 150, 0.3) if loss == "quadratic" else (300, 100, 0.5)
+    problem = autoregressive(n, p, correlation, penalty, ratio, loss)
+    conjugate = problem.solve("proximalconjugategradient", tol=1e-6)
+    accelerated = problem.solve("proximalgradient", tol=1e-6)
+    plain, certificate = proximal_gradient(problem, 1e-6)
+    assert 3 * conjugate.n_iter <= plain
+    assert conjugate.n_iter < accelerated.n_iter
+    np.testing.assert_array_equal(conjugate.certificate.support, certificate.support)
+    np.testing.assert_allclose(conjugate.certificate.objective, certificate.objective, rtol=1e-6)
+
+
+def test_conjugate_gradient_ends_in_few_steps_once_nothing_is_penalised(rng):
+    """Exact on a quadratic: as many steps as the Hessian has different eigenvalues."""
+    X = np.linalg.qr(rng.standard_normal((60, 12)))[0] * np.repeat([1.0, 10.0, 100.0], 4)
+    y = X.sum(axis=1) + rng.standard_normal(60)
+    problem = gs.Problem(X, y, gs.losses.Quadratic(), gs.L1(0.0), fit_intercept=False)
+    solver = ProximalConjugateGradient()
+    points = [w for w, _ in islice(solver.steps(problem, problem.start()), 12)]
+    exact = np.linalg.lstsq(X, y, rcond=None)[0]
+    errors = [np.abs(w[:, 0] - exact).max() for w in points]
+    assert errors[1] > 1e-3
+    assert errors[4] < 1e-8
+
+
+@pytest.mark.parametrize("penalty", [gs.MCP(1.0), gs.L1(1.0)], ids=repr)
+def test_the_objective_falls_with_every_conjugate_step(penalty):
+    problem = autoregressive(100, 150, 0.9, penalty, 0.1)
+    solver = ProximalConjugateGradient()
+    steps = islice(solver.steps(problem, problem.start()), 60)
+    points = [settled(problem, w, b) for w, b in steps]
+    objectives = [point.loss + problem.penalty.value(point.w) for point in points]
+    assert (np.diff(objectives) <= 1e-12 * objectives[0]).all()
+
+
+def test_conjugate_gradient_takes_groups_signs_and_counts(rng):
+    X = rng.standard_normal((80, 12))
+    counts = rng.poisson(np.exp(0.5 * X[:, 0] - 0.3 * X[:, 1]))
+    for penalty in (gs.MCP(0.05, on=gs.Groups(np.arange(12) // 3)), gs.L1(0.02, nonnegative=True)):
+        problem = gs.Problem(X, counts, gs.losses.Poisson(), penalty)
+        result = problem.solve("proximalconjugategradient", tol=1e-8)
+        expected = problem.solve(tol=1e-8).certificate.objective
+        np.testing.assert_allclose(result.certificate.objective, expected, rtol=1e-7)
+
+
+def test_conjugate_gradient_refuses_kinks_elsewhere(rng):
+    X, y = rng.standard_normal((30, 6)), rng.standard_normal(30)
+    ordered = gs.Problem(X, y, gs.losses.Quadratic(), gs.Fused(0.1))
+    with pytest.raises(UnsupportedProblem, match="split by unit"):
+        ordered.solve("proximalconjugategradient")
+    with pytest.raises(UnsupportedProblem, match="kinks"):
+        gs.Problem(X, y, gs.losses.LeastAbsolute(), gs.L1(0.1)).solve("proximalconjugategradient")
 
 
 def test_damped_gradient_recovers_the_support():

@@ -26,13 +26,15 @@ class Point:
 
     def __init__(
         self, problem: Problem, w: np.ndarray, b: np.ndarray, gradient: np.ndarray | None = None,
-        subgradient: np.ndarray | None = None,
+        subgradient: np.ndarray | None = None, z: np.ndarray | None = None,
     ) -> None:  # fmt: skip
         self.problem, self.w, self.b = problem, w, b
         self.subgradient = subgradient
         self.workspace: object = None
         if gradient is not None:
             self.__dict__["gradient"] = gradient
+        if z is not None:
+            self.__dict__["z"] = z
 
     @cached_property
     def z(self) -> np.ndarray:

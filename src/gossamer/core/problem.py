@@ -147,7 +147,11 @@ class Problem:
 
     def linear(self, w: np.ndarray, b: np.ndarray) -> np.ndarray:
         """(n, K) prediction for working coordinates, offset included."""
-        z = self.design.matvec(w) + b
+        return self.shifted(self.design.matvec(w), b)
+
+    def shifted(self, z: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """(n, K) prediction for the linear part ``z`` (n, K), offset included."""
+        z = z + b
         return z if self.offset is None else z + self.offset
 
     # -- the model without features --------------------------------------------------------------

@@ -49,6 +49,7 @@ from gossamer.linear.ordinal import SparseOrdinal, SparseOrdinalCV
 from gossamer.linear.path import Path
 from gossamer.linear.quantiles import SparseQuantile, SparseQuantileCV
 from gossamer.linear.relaxed import RelaxedLasso, RelaxedLassoCV
+from gossamer.linear.screening import MutualInformationScreening
 from gossamer.linear.sketched_ridge import SketchedRidge, SketchedRidgeCV
 from gossamer.linear.splines import SplineBasis
 from gossamer.linear.square_root import SquareRootLasso
@@ -76,6 +77,7 @@ __all__ = [
     "MultiSplit",
     "MultiTaskLasso",
     "MultiTaskLassoCV",
+    "MutualInformationScreening",
     "OnlineRidge",
     "OrderedLevels",
     "Path",

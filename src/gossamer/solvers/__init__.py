@@ -7,6 +7,7 @@ from gossamer.solvers.chain import ChainSteps
 from gossamer.solvers.choose import choose
 from gossamer.solvers.clusters import ClusterNewton
 from gossamer.solvers.coder import ACODER
+from gossamer.solvers.conjugate_gradient import ProximalConjugateGradient
 from gossamer.solvers.cosamp import CoSaMP
 from gossamer.solvers.damped_gradient import DampedGradient
 from gossamer.solvers.duplicated import Duplicated
@@ -40,6 +41,7 @@ __all__ = [
     "GreedyBlocks",
     "LocalSearch",
     "MethodOfMultipliers",
+    "ProximalConjugateGradient",
     "ProximalGradient",
     "Splicing",
     "catalogue",

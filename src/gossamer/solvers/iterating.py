@@ -56,13 +56,18 @@ class IterativeSolver(Solver):
 
 
 def _judge(problem: Problem, w: np.ndarray, b: np.ndarray, tol: float) -> Evaluation:
-    b = problem.best_intercept(problem.design.matvec(w), b)
-    return certify(problem, Point(problem, w, b), tol)
+    return certify(problem, settled(problem, w, b), tol)
 
 
 def settled(problem: Problem, w: np.ndarray, b: np.ndarray) -> Point:
     """The point of some coefficients with the best intercept, from the guess ``b``."""
-    return Point(problem, w, problem.best_intercept(problem.design.matvec(w), b))
+    return predicting(problem, w, problem.design.matvec(w), b)
+
+
+def predicting(problem: Problem, w: np.ndarray, z: np.ndarray, b: np.ndarray) -> Point:
+    """The same where the linear part ``z`` (n, K) of the prediction is known."""
+    b = problem.best_intercept(z, b)
+    return Point(problem, w, b, z=problem.shifted(z, b))
 
 
 def steepest_curvature(problem: Problem) -> float:

@@ -39,7 +39,7 @@ class ProximalGradient(IterativeSolver):
         while True:
             point = settled(problem, ahead, b)
             b = point.b
-            w, step = _backtrack(problem, point, step)
+            w, step = backtrack(problem, point, step)
             yield w, b
             if ((ahead - w) * (w - previous)).sum() > 0:
                 momentum, step = 1.0, 1.5 * step
@@ -48,7 +48,7 @@ class ProximalGradient(IterativeSolver):
             previous, momentum = w, following
 
 
-def _backtrack(problem: Problem, ahead: Point, step: float) -> tuple[np.ndarray, float]:
+def backtrack(problem: Problem, ahead: Point, step: float) -> tuple[np.ndarray, float]:
     """A prox step short enough for the quadratic bound of the loss to hold.
 
     The bound compares curvatures, not objective values, whose difference drowns in rounding near
