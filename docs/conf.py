@@ -48,9 +48,14 @@ def own_names(room: str) -> list[str]:
     return [
         name
         for name in sorted(module.__all__)
-        if not ismodule(getattr(module, name))
-        and getattr(getattr(module, name), "__module__", room).startswith(room)
+        if not ismodule(getattr(module, name)) and home_of(getattr(module, name), room) == room
     ]
+
+
+def home_of(piece: object, room: str) -> str | None:
+    """The innermost of the listed rooms that the piece is defined in."""
+    defined = getattr(piece, "__module__", room)
+    return max((home for home in ROOMS if defined.startswith(home)), key=len, default=None)
 
 
 ROOMS = re.findall(r"^ +(gossamer\.[\w.]+)$", (DOCS / "api.md").read_text(), flags=re.MULTILINE)

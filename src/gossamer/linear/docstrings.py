@@ -102,7 +102,22 @@ def subset_estimator(cls: type[T]) -> type[T]:
     return _completed(cls, parameters, _CHOSEN_BUDGET + _CHOSEN_ATTRIBUTES if chosen else "")
 
 
+_SECTIONS = ("Attributes", "Raises", "References", "Examples")
+
+
 def _completed(cls: type[T], parameters: str, attributes: str) -> type[T]:
-    head, found, tail = (cls.__doc__ or "").partition("\n\n    Examples\n")
-    cls.__doc__ = head.rstrip() + parameters + _ATTRIBUTES + attributes + found + tail
+    """Shared parameters after a class's own, and shared attributes before its own."""
+    head, rest = _until_section(cls.__doc__ or "")
+    title = "\n\n    Attributes\n    ----------"
+    own = ""
+    if rest.startswith(title):
+        own, rest = _until_section(rest.removeprefix(title))
+    cls.__doc__ = head.rstrip() + parameters + _ATTRIBUTES + attributes + own.rstrip() + rest
     return cls
+
+
+def _until_section(text: str) -> tuple[str, str]:
+    """The text up to the first of the sections that follow parameters, and the rest."""
+    places = [text.find(f"\n\n    {section}\n") for section in _SECTIONS]
+    at = min((place for place in places if place >= 0), default=len(text))
+    return text[:at], text[at:]

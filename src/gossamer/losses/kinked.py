@@ -36,7 +36,7 @@ class Kinked(Loss):
         return np.where(inside, theta * kink, np.inf).sum(axis=1)
 
     def prox(self, v: np.ndarray, step: float, y: np.ndarray) -> np.ndarray:
-        """(n, K) argmin_z loss(z, y) + |z - v|^2 / (2 step): the kink, or a step towards it."""
+        """(n, K) ``argmin_z loss(z, y) + |z - v|^2 / (2 step)``: the kink, or a step to it."""
         kink, left, right = self.lines(y)
         return np.clip(kink, v - step * right, v - step * left)
 

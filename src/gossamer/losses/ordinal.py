@@ -17,7 +17,7 @@ from gossamer.losses.thresholds import Cuts, best_cuts, dual_gaps
 class Ordinal(Loss):
     r"""Minus the log-likelihood of proportional odds, at the best thresholds.
 
-    .. math:: \min_{\theta_1 < \dots < \theta_{K-1}} -\sum_i s_i
+    .. math:: \min_{\theta_1 < \ldots < \theta_{K-1}} -\sum_i s_i
         \log\left[\sigma(\theta_{y_i + 1} - z_i) - \sigma(\theta_{y_i} - z_i)\right],
         \quad P(y \le k) = \sigma(\theta_{k+1} - z)
 

@@ -25,8 +25,8 @@ class SLOPE(Penalty):
     r"""Sorted L1: the largest unit is charged the first strength, the next one the second, ...
 
     .. math:: \Omega(w) = \sum_{i=1}^{m} \lambda_i\, t_{(i)}, \qquad
-              t_{(1)} \ge t_{(2)} \ge \dots \text{ the sizes of the } m \text{ units}, \quad
-              \lambda_1 \ge \lambda_2 \ge \dots \ge 0
+              t_{(1)} \ge t_{(2)} \ge \ldots \text{ the sizes of the } m \text{ units}, \quad
+              \lambda_1 \ge \lambda_2 \ge \ldots \ge 0
 
     Units of similar strength are tied to one size, which makes SLOPE find clusters of correlated
     features; with the strengths of :meth:`bh` it controls the false discovery rate of orthogonal

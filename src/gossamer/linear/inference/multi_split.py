@@ -27,7 +27,7 @@ def aggregated_p_values(p_values: np.ndarray, smallest_share: float = 0.05) -> n
     r"""(p,) from the p-values (n_splits, p) of many splits of the same samples.
 
     .. math:: P_j = \min\Bigl(1,\; (1 - \log \gamma_0)
-        \inf_{\gamma \in (\gamma_0, 1)} q_\gamma(p_j^{(1)}, \dots) / \gamma\Bigr)
+        \inf_{\gamma \in (\gamma_0, 1)} q_\gamma(p_j^{(1)}, \ldots) / \gamma\Bigr)
 
     Reference: Meinshausen, Meier and Bühlmann (2009), equations 2.2 and 2.3.
 

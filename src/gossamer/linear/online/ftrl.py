@@ -48,7 +48,7 @@ def _has_probabilities(model: FTRL) -> bool:
 class FTRL(BaseEstimator):
     r"""A sparse model of a stream: follow the (proximal) regularised leader.
 
-    After t rows with gradients :math:`g_1, \dots, g_t`,
+    After t rows with gradients :math:`g_1, \ldots, g_t`,
 
     .. math:: w_{t+1} = \arg\min_w \sum_{s \le t} g_s^\top w + t\, \Omega(w)
         + \frac12 \sum_{s \le t} \sum_j \sigma_{sj} (w_j - w_{sj})^2, \qquad
