@@ -8,6 +8,7 @@ from importlib import import_module
 from inspect import ismodule
 from pathlib import Path
 
+from sphinx.application import Sphinx
 from torch import nn
 
 import gossamer
@@ -90,3 +91,16 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "download_all_examples": False,
 }
+
+
+def without_foreign_labels(
+    app: Sphinx, what: str, name: str, piece: object, options: object, lines: list[str]
+) -> None:
+    """Methods inherited from scikit-learn refer to pages of its own documentation."""
+    if getattr(piece, "__module__", "").startswith("sklearn."):
+        lines[:] = [re.sub(r":ref:`([^<`]+?) *<[^>]+>`", r"\1", line) for line in lines]
+
+
+def setup(app: Sphinx) -> None:
+    # before numpydoc, which takes the lines apart
+    app.connect("autodoc-process-docstring", without_foreign_labels, priority=100)

@@ -168,7 +168,7 @@ class AdditiveFamily(AnyLossFamily):
 class SparseAdditive(AdditiveFamily, FixedStrength):
     r"""A sum of curves, one a feature, most of them absent.
 
-    .. math:: \min_{b, f} \sum_i s_i\, \ell\Big(b + \sum_j f_j(x_{ij}), y_i\Big)
+    .. math:: \min_{b, f} \sum_i s_i\, \ell\Bigl(b + \sum_j f_j(x_{ij}), y_i\Bigr)
         + \alpha \sum_j \sqrt{m_j}\, \|f_j\|
 
     where the norm is the standard deviation of a curve over the samples, damped curves counting for

@@ -125,8 +125,8 @@ class CoxFamily(NamedPenaltyFamily):
 class SparseCox(RegressorMixin, CoxFamily, FixedStrength):
     r"""Proportional hazards for censored survival times, with few features.
 
-    .. math:: \min_w -\frac{1}{n} \sum_{i:\, \text{event}} \Big[x_i^\top w -
-        \log \sum_{j:\, t_j \ge t_i} e^{x_j^\top w}\Big] + \Omega_\alpha(w)
+    .. math:: \min_w -\frac{1}{n} \sum_{i:\, \text{event}} \Bigl[x_i^\top w -
+        \log \sum_{j:\, t_j \ge t_i} e^{x_j^\top w}\Bigr] + \Omega_\alpha(w)
 
     y is (n, 2), time and event (1, or 0 if censored), or (n, 3) with a stratum, within which
     samples are compared; or a structured array as scikit-survival makes it. ``alpha`` is glmnet's

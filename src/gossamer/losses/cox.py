@@ -22,7 +22,8 @@ _FORMS = (
 class Cox(Loss):
     r"""Minus the log partial likelihood of proportional hazards, for censored survival times.
 
-    .. math:: \sum_{i:\, \text{event}} s_i \Big[\log \sum_{j:\, t_j \ge t_i} s_j e^{z_j} - z_i\Big]
+    .. math:: \sum_{i:\, \text{event}}
+        s_i \Bigl[\log \sum_{j:\, t_j \ge t_i} s_j e^{z_j} - z_i\Bigr]
         + \text{const}
 
     with weights ``s`` that sum to one: glmnet's objective, whose lambda is this library's alpha.

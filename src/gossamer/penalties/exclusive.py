@@ -20,7 +20,7 @@ class Exclusive(JointPenalty):
     r"""Half the squared L1 norm of every group: sparse inside of the groups, none is dropped.
 
     .. math:: \Omega(w) = \frac{\text{strength}}{2} \sum_g \text{weight}_g
-              \Big(\sum_{j \in g} |w_j|\Big)^2
+              \Bigl(\sum_{j \in g} |w_j|\Bigr)^2
 
     The group lasso turned around: within a group one coefficient's size makes the others dearer,
     between groups nothing is charged but ridge. Where features come in groups of substitutes

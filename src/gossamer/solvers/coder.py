@@ -28,7 +28,7 @@ class ACODER(IterativeSolver):
     and corrected by what the last cycle's gradient lacked of the full one:
 
     .. math:: q_j = p_j + \frac{a'}{a} (\nabla_j f(x') - p'_j), \quad
-              v_j = \operatorname{prox}_{A}(x_{0j} - \textstyle\sum a\, q_j), \quad
+              v_j = \operatorname{prox}_{A}(x_{0j} - \sum a\, q_j), \quad
               y_j = \frac{A'}{A} y'_j + \frac{a}{A} v_j,
 
     where primes are of the cycle before. Lengths are measured by the curvature along each unit. The

@@ -55,7 +55,7 @@ def away_steps(problem: Problem, n_iter: int) -> Trace:
     r"""Frank and Wolfe's method that also steps away from atoms: a linear rate on a polytope.
 
     .. math:: f(w_t) - f^* \le (1 - \rho)^{t / 2} h_0, \qquad
-              \rho = \min\Big(\tfrac12, \frac{\mu}{4 L} \frac{\delta^2}{D^2}\Big), \qquad
+              \rho = \min\Bigl(\tfrac12, \frac{\mu}{4 L} \frac{\delta^2}{D^2}\Bigr), \qquad
               \delta = \frac{r}{\sqrt{p - 1}}
 
     for curvatures in ``[mu, L]`` and the pyramidal width ``delta`` of the ball of radius ``r``; the
