@@ -46,7 +46,9 @@ class MoreauEnvelope(Loss):
         return self.loss.value(x, y) + np.square(z - x).sum(axis=1) / (2 * self.step)
 
     def gradient(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return (z - self.loss.prox(z, self.step, y)) / self.step
+        kink, left, right = self.loss.lines(y)
+        # rounding of a short step must not leave the slopes that there are
+        return np.clip((z - kink) / self.step, left, right)
 
     def curvature(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
         """That of the parabola round the kinks, zero beside it."""
