@@ -24,6 +24,8 @@ _WIDE, _NARROW = (3.0, 0.5, 1e-5), (0.1, 0.2, 1e-5)
 # sample beside its kink moves by the distance over the step
 _MAX_IDLE, _SHARPER, _SHORTER = 8, 1e-2, 0.2
 _INNER_ITER = 100
+# what rounding of predictions leaves of a certificate, times the step over their scale
+_ROUNDING = 2e-17
 
 
 @SOLVERS.register
@@ -67,7 +69,8 @@ class MethodOfMultipliers(Solver):
                 if evaluation.certificate.holds or idle >= _MAX_IDLE or n_iter == max_iter:
                     break
                 aim = max(0.1 * tol, 0.01 * min(value, 1.0)) * _SHARPER**idle
-                point = _improved(problem, evaluation.point, step, max(aim, 1e-15))
+                aim = max(aim, _ROUNDING * scale / step)
+                point = _improved(problem, evaluation.point, step, aim)
                 evaluation = certify(problem, point, tol)
                 step = max(step * shrink ** (1 + idle), least * _SHORTER**idle)
         except KeyboardInterrupt:
