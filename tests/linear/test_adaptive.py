@@ -10,7 +10,7 @@ from sklearn.linear_model import Lasso as ReferenceLasso
 from sklearn.linear_model import LinearRegression, RidgeCV
 
 import gossamer as gs
-from gossamer.core.errors import ConvergenceWarning
+from gossamer.core.errors import ConvergenceWarning, UnsupportedProblem
 
 
 @pytest.fixture
@@ -109,6 +109,18 @@ def _reloaded(model, folder):
 def test_bad_arguments(table, arguments, message):
     with pytest.raises((ValueError, TypeError), match=message):
         gs.AdaptiveLasso(**arguments).fit(*table)
+
+
+def test_rows_in_parts_are_refused(table):
+    X, y = table
+    for model in (
+        gs.AdaptiveLasso(),
+        gs.AdaptiveLassoCV(),
+        gs.RelaxedLasso(loss=gs.losses.Poisson()),
+    ):
+        with pytest.raises(UnsupportedProblem, match="needs all rows at once"):
+            model.fit_batches([(X, y)])
+    assert not hasattr(gs.AdaptiveLasso(), "partial_fit")
 
 
 def test_an_interrupted_first_fit_says_so(table):

@@ -62,7 +62,10 @@ class AdaptiveFamily(AnyLossFamily):
         return L1(strength, weights=self.weights, nonnegative=self.nonnegative)
 
     def _has_moments(self) -> bool:
-        return False  # the first fit asks for the rows
+        return False
+
+    def _needs_rows(self) -> bool:
+        return True
 
     def _problem_of_rows(self, rows: Rows, strength: float) -> Problem:
         problem = super()._problem_of_rows(rows, strength)

@@ -20,6 +20,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from gossamer.core.errors import UnsupportedProblem
 from gossamer.core.loss import Loss
 from gossamer.core.penalty import Penalty
 from gossamer.core.problem import Problem
@@ -105,6 +106,7 @@ class SparseLinearModel(BaseEstimator):
         if is_dask(X):
             from gossamer.linear.distributed.estimating import parts_of_dask, problem_of_parts
 
+            self._refuse_parts("a dask collection")
             parts = parts_of_dask(self, X, y, sample_weight, offset)
             return problem_of_parts(self, parts, strength)
         rows = self._rows(X, y, sample_weight, offset)
@@ -131,6 +133,18 @@ class SparseLinearModel(BaseEstimator):
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         return Rows(X, y, sample_weight, offset)
+
+    def _needs_rows(self) -> bool:
+        """Whether a fit asks more of all rows than the loss does, for a first or a second fit."""
+        return False
+
+    def _refuse_parts(self, what: str) -> None:
+        """Raise where rows in parts are not enough."""
+        if self._needs_rows():
+            raise UnsupportedProblem(
+                f"{type(self).__name__} needs all rows at once and cannot be fitted to {what}. "
+                "Fit it to rows in memory, or use Lasso or SparseModel."
+            )
 
     def _has_moments(self) -> bool:
         """Whether moments are all that the loss asks of the rows."""
@@ -162,7 +176,8 @@ class SparseLinearModel(BaseEstimator):
     def _target(self, y: np.ndarray) -> np.ndarray:
         """The target as the loss takes it; remembers classes and the shape given."""
         loss = self._loss(2)
-        if not loss.takes_columns:
+        several = y.ndim == 2 and y.shape[1] > 1
+        if not loss.takes_columns or (isinstance(loss, _AMOUNTS) and not several):
             y = column_or_1d(y, warn=True)
         self._is_column = y.ndim == 2
         if not loss.classifies:

@@ -133,6 +133,7 @@ class Selecting(SparseLinearModel):
         """
         self._check_selection()
         if is_dask(X):
+            self._refuse_parts("a dask collection")
             return self._choose_by_parts(
                 parts_of_dask(self, X, y, sample_weight, offset), on_step or _nothing
             )
@@ -162,6 +163,7 @@ class Selecting(SparseLinearModel):
             As in ``fit``.
         """
         self._check_selection()
+        self._refuse_parts("batches")
         if self._has_moments():
             return self._choose_by_dealt(
                 gather(self, batches, self._n_dealt()), on_step or _nothing

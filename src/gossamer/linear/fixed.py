@@ -50,7 +50,7 @@ class FixedStrength(SparseLinearModel):
         self.__dict__.pop("moments_", None)  # of rows that this fit does not see
         return self._solve(problem, self.warm_start)
 
-    @available_if(SparseLinearModel._has_moments)
+    @available_if(lambda model: model._has_moments())
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None) -> Self:
         """Add rows to those of earlier calls and find the optimum for all of them.
 
@@ -87,6 +87,7 @@ class FixedStrength(SparseLinearModel):
             printed about each.
         """
         strength = self._strength()
+        self._refuse_parts("batches")
         if not self._has_moments():
             from gossamer.linear.distributed.estimating import parts_of_batches, problem_of_parts
 

@@ -25,6 +25,9 @@ class RelaxedFamily(AnyLossFamily):
     def _penalty(self, strength: float) -> Penalty:
         return L1(strength, weights=self.weights, nonnegative=self.nonnegative)
 
+    def _needs_rows(self) -> bool:
+        return not self._has_moments()
+
     def _refitted(self, problem: Problem, coef: np.ndarray, intercept: Any) -> Version:
         """The best coefficients without penalty on the support of ``coef``."""
         point = problem.point(coef, intercept)

@@ -72,7 +72,8 @@ class Block:
         columns, working, s = self.columns, self.working, self.problem.sample_weight
         if chance is not None and pays_coupled_gram(working):
             return coupled_gram_model(columns, working, columns.transpose_times(u), h, chance, s)
-        if chance is None and u.shape[1] == 1 and pays_gram(columns, kept=False):
+        # outputs of one curvature share a Gram matrix
+        if chance is None and (h == h[:, :1]).all() and pays_gram(columns, kept=False):
             return gram_model(columns.gram(h[:, 0]), columns.transpose_times(u), working)
         return residual_model(columns, working, u, h, chance, s)
 
