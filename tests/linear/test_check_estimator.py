@@ -57,7 +57,7 @@ def all_events(model: Any, X: Any, y: Any) -> Any:
 
 ESTIMATORS = [
     piece
-    for piece in map(vars(linear).get, linear.__all__)
+    for piece in (getattr(linear, name) for name in linear.__all__)
     if isinstance(piece, type) and issubclass(piece, SparseLinearModel)
 ]
 # y of Cox's model has two columns: a subclass that makes the second one is checked in its place

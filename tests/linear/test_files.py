@@ -26,7 +26,7 @@ from gossamer.linear.base import SparseLinearModel
 
 ESTIMATORS = [
     piece
-    for piece in map(vars(linear).get, linear.__all__)
+    for piece in (getattr(linear, name) for name in linear.__all__)
     if isinstance(piece, type) and issubclass(piece, SparseLinearModel)
 ]
 

@@ -63,7 +63,7 @@ _RECORDS = {
 def _estimators() -> dict[str, type[BaseEstimator]]:
     """The room's public estimators by name; a file may ask for these alone."""
     room = import_module("gossamer.linear")
-    public = [vars(room)[name] for name in room.__all__]
+    public = [getattr(room, name) for name in room.__all__]
     classes = [piece for piece in public if isinstance(piece, type)]
     return {cls.__name__: cls for cls in classes if issubclass(cls, BaseEstimator)}
 
