@@ -83,3 +83,23 @@ def test_a_worker_killed_in_the_middle_is_survived(client: Any) -> None:
     assert path[0].certificates[-1].holds
     # the cluster has replaced the worker; the one killed is gone
     assert victim not in client.run(os.getpid).values()
+
+
+def test_stability_is_that_of_one_process(client: Any) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((100, 40))
+    y = X[:, 3] - X[:, 8] + rng.standard_normal(100)
+    steps: list[int] = []
+    fitted = {
+        n_jobs: gs.StabilitySelection(max_false=0.5, n_pairs=5, random_state=0, n_jobs=n_jobs).fit(
+            X, y, on_step=lambda: steps.append(1)
+        )
+        for n_jobs in (None, "dask")
+    }
+    np.testing.assert_array_equal(fitted["dask"].frequencies_, fitted[None].frequencies_)
+    assert len(steps) == 20
+    split = [
+        gs.MultiSplit(gs.Lasso(0.2), n_splits=4, random_state=0, n_jobs=n_jobs).fit(X, y)
+        for n_jobs in (None, "dask")
+    ]
+    np.testing.assert_allclose(split[1].p_values_, split[0].p_values_)

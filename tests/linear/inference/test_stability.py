@@ -205,3 +205,9 @@ def test_other_estimators_are_refused() -> None:
 
     with pytest.raises(TypeError, match="one of gossamer's"):
         gs.StabilitySelection(Lasso()).fit(*data())
+
+
+def test_tasks_of_a_cluster_need_one(rng):
+    X = rng.standard_normal((40, 5))
+    with pytest.raises(ValueError, match="needs a cluster: call fit inside"):
+        gs.StabilitySelection(n_jobs="dask").fit(X, X[:, 0])

@@ -6,6 +6,7 @@ dask is imported when such a collection comes, or an address is given; not befor
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import Any
 
@@ -188,6 +189,19 @@ def map_tasks(
         function, items, *[[value] * len(items) for value in held], pure=False, retries=retries
     )
     return list(client.gather(futures))
+
+
+def tasks_of_cluster(retries: int = 3) -> Executor:
+    """The cluster in use as an executor: every call is a task, tried again with another worker."""
+    try:
+        client = _distributed().get_client()
+    except ValueError as error:
+        raise ValueError(
+            'n_jobs="dask" needs a cluster: call fit inside '
+            "`with gossamer.linear.distributed.connected(address):`."
+        ) from error
+    executor: Executor = client.get_executor(pure=False, retries=retries)
+    return executor
 
 
 def _dask() -> Any:

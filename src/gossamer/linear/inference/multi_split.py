@@ -64,8 +64,8 @@ class MultiSplit(Selection):
         Features with a p-value of at most this are ``selected_``.
     smallest_share : float in (0, 1), default 0.05
         The smallest quantile that is looked at.
-    n_jobs : int, default None
-        Splits in parallel threads.
+    n_jobs : int or "dask", default None
+        Splits in parallel threads, or as tasks of the Dask cluster in use.
     random_state : int, RandomState or None, default None
 
     Attributes
@@ -97,7 +97,7 @@ class MultiSplit(Selection):
     n_splits: int = field(default=50, kw_only=True)
     fwer: float = field(default=0.05, kw_only=True)
     smallest_share: float = field(default=0.05, kw_only=True)
-    n_jobs: int | None = field(default=None, kw_only=True)
+    n_jobs: int | str | None = field(default=None, kw_only=True)
     random_state: Any = field(default=None, kw_only=True)
 
     def fit(

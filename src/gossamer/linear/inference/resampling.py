@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -37,15 +37,16 @@ def repeat(
     work: Callable[[Any], T],
     items: Iterable[Any],
     *,
-    n_jobs: int | None = None,
+    n_jobs: int | str | None = None,
     on_step: Callable[[], object] | None = None,
 ) -> Repeated[T]:
     """``work(item)`` of every item, in threads; an interrupt keeps those that are done.
 
     Parameters
     ----------
-    n_jobs : int, default None
-        Threads, as in joblib: one by default, -1 for every core.
+    n_jobs : int or "dask", default None
+        Threads, as in joblib: one by default, -1 for every core. With "dask" every item is a task
+        of the cluster in use, tried again where its worker is lost.
     on_step : function, default None
         Called without arguments after every item, from the thread that did it.
 
@@ -55,6 +56,7 @@ def repeat(
     [0, 1, 4, 9]
     """
     stop, advance = threading.Event(), on_step or nothing
+    jobs: list[Future]
 
     def unless_stopped(item: Any) -> tuple[T] | None:
         if stop.is_set():
@@ -65,9 +67,14 @@ def repeat(
 
     # the filter is global and must not be changed inside of threads: a part of the samples that
     # misses the tolerance still says what it selects
-    with warnings.catch_warnings(), ThreadPoolExecutor(effective_n_jobs(n_jobs)) as pool:
+    with warnings.catch_warnings(), _pool(n_jobs) as pool:
         warnings.simplefilter("ignore", ConvergenceWarning)
-        jobs = [pool.submit(unless_stopped, item) for item in items]
+        if n_jobs == "dask":
+            jobs = [pool.submit(_boxed, work, item) for item in items]
+            for job in jobs:
+                job.add_done_callback(lambda _: advance())
+        else:
+            jobs = [pool.submit(unless_stopped, item) for item in items]
         with suppress(KeyboardInterrupt):
             wait(jobs, return_when=FIRST_EXCEPTION)
         if any(not job.done() or job.exception() for job in jobs):
@@ -78,6 +85,19 @@ def repeat(
             raise error
     done = [job.result() for job in jobs if job.exception() is None]
     return Repeated([result[0] for result in done if result is not None], stop.is_set())
+
+
+def _pool(n_jobs: int | str | None) -> Executor:
+    if n_jobs != "dask":
+        return ThreadPoolExecutor(effective_n_jobs(n_jobs))
+    from gossamer.linear.distributed.cluster import tasks_of_cluster
+
+    return tasks_of_cluster()
+
+
+def _boxed(work: Callable[[Any], T], item: Any) -> tuple[T]:
+    """What a worker of a cluster runs: it sees neither the progress nor the interrupt."""
+    return (work(item),)
 
 
 def generators(random_state: Any, count: int) -> list[np.random.Generator]:

@@ -66,8 +66,8 @@ class StabilitySelection(Selection):
         What the bound assumes, see :func:`~gossamer.linear.inference.false_selections`.
     n_alphas, alpha_min_ratio : int and float, defaults 50 and 0.01
         The grid of strengths, as in :class:`gossamer.LassoCV`.
-    n_jobs : int, default None
-        Halves in parallel threads.
+    n_jobs : int or "dask", default None
+        Halves in parallel threads, or as tasks of the Dask cluster in use.
     random_state : int, RandomState or None, default None
 
     Attributes
@@ -110,7 +110,7 @@ class StabilitySelection(Selection):
     assumption: str = field(default="unimodal", kw_only=True)
     n_alphas: int = field(default=50, kw_only=True)
     alpha_min_ratio: float = field(default=1e-2, kw_only=True)
-    n_jobs: int | None = field(default=None, kw_only=True)
+    n_jobs: int | str | None = field(default=None, kw_only=True)
     random_state: Any = field(default=None, kw_only=True)
 
     def fit(
