@@ -30,6 +30,9 @@ def small(cls: type[SparseLinearModel]) -> SparseLinearModel:
     if cls.__name__.startswith("SparseQuantile"):
         # a corner of flat sides: only close to it are two ways to the optimum one
         parameters |= {"tol": 1e-9}
+    if cls.__name__.startswith("AdaptiveLasso"):
+        # its own first fit is a cross-validated one
+        parameters |= {"initial": linear.Lasso(alpha=0.01)}
     return cls(**parameters)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.utils.validation import has_fit_parameter
 
 from gossamer.core.penalty import Penalty
 from gossamer.core.problem import Problem
@@ -87,7 +88,9 @@ class AdaptiveFamily(AnyLossFamily):
                 )
             return self._initial_lasso(rows, problem)
         if hasattr(self.initial, "fit"):
-            found = np.atleast_2d(clone(self.initial).fit(rows.X, rows.y).coef_).T
+            weighs = has_fit_parameter(self.initial, "sample_weight")
+            weights = {"sample_weight": rows.sample_weight} if weighs else {}
+            found = np.atleast_2d(clone(self.initial).fit(rows.X, rows.y, **weights).coef_).T
         else:
             found = np.asarray(self.initial, dtype=float)
         found = coefficients(found, problem.shape, "initial")
@@ -149,8 +152,8 @@ class AdaptiveLasso(AdaptiveFamily, FixedStrength):
         The exponent :math:`\gamma`; 0 is the lasso itself.
     initial : "lasso", estimator or (p,) coefficients, default "lasso"
         The first fit: a lasso at the strength that five folds choose; any estimator with
-        ``coef_``, for example scikit-learn's ``RidgeCV()``, which sees neither sample weights nor
-        offsets; or coefficients.
+        ``coef_``, for example scikit-learn's ``RidgeCV()``, which sees sample weights if it takes
+        them, but no offsets; or coefficients.
 
     References
     ----------
