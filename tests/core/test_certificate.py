@@ -22,7 +22,8 @@ def _signed(problem: Problem) -> bool:
 @pytest.mark.parametrize("case", CONVEX, ids=repr)
 def test_gap_bounds_the_suboptimality(case, rng):
     problem = case.problem
-    result = problem.solve(tol=1e-11)
+    # beside a corner of two lines rounding ends the search earlier
+    result = problem.solve(tol=1e-11 if problem.loss.is_smooth else 1e-9)
     least = min(Explicit.of(problem).optimum(), result.certificate.objective)
     for size in (0.0, 1e-6, 1e-3, 0.1, 1.0):
         coef = result.coef + size * rng.standard_normal(result.coef.shape)
