@@ -64,6 +64,7 @@ class TaskMasks:
 
     Examples
     --------
+    >>> _ = torch.manual_seed(0)
     >>> model = nn.Linear(20, 2)
     >>> tasks = TaskMasks(model)
     >>> for sign in (1, -1):
