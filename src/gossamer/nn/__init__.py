@@ -63,6 +63,6 @@ _HOMES = {
 }
 
 # Rooms of pieces that are named by their class, such as gs.nn.criteria.Magnitude().
-_PIECES = ("allocations", "criteria", "growth", "models", "pruning_schedules")
+_PIECES = ("allocations", "criteria", "growth", "language", "models", "pruning_schedules")
 
 __getattr__, __dir__, __all__ = lazy(__name__, _HOMES, _PIECES)

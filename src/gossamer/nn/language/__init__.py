@@ -1,0 +1,12 @@
+"""Language models: made sparse, tuned sparse, and run sparse."""
+
+from gossamer._lazy import lazy
+
+# Each name is imported at its first use.
+_HOMES = {
+    "tuning.adapter": ("Adapter",),
+    "tuning.spp": ("SPP",),
+    "tuning.training": ("Tuned", "fine_tune"),
+}
+
+__getattr__, __dir__, __all__ = lazy(__name__, _HOMES)

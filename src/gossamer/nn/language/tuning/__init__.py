@@ -1,0 +1,5 @@
+"""Sparse fine-tuning: adapters that change frozen linear layers. One file each."""
+
+from gossamer.nn.language.tuning.spp import SPP
+
+__all__ = ["SPP"]
