@@ -128,6 +128,23 @@ def test_a_copied_model_is_adapted_on_its_own(model, tokens):
     assert not torch.allclose(model(tokens), copied(tokens))
 
 
+def test_layers_that_are_not_called_are_adapted_too():
+    """Attention reads the weight of its last layer, and so do encoder layers in evaluation."""
+    torch.manual_seed(0)
+    model = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+    inputs = torch.randn(2, 3, 8)
+    adapter = _Shift(model)
+    assert set(adapter.layers) == {"self_attn.out_proj", "linear1", "linear2"}
+    for parameter in adapter.parameters():
+        nn.init.constant_(parameter, 0.3)
+    adapted = model(inputs)
+    gradients = torch.autograd.grad(adapted.square().sum(), adapter.parameters())
+    assert all(gradient.abs() > 0 for gradient in gradients)
+    with torch.no_grad():
+        assert torch.allclose(model.eval()(inputs), adapted, atol=1e-6)
+        assert torch.allclose(adapter.merge()(inputs), adapted, atol=1e-6)
+
+
 def test_a_second_adapter_is_refused(model):
     _Shift(model)
     with pytest.raises(ValueError, match="adapter already"):

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from gossamer.nn.rules import Key, match
 
@@ -47,10 +48,9 @@ class Adapted(nn.Module):
         return {name: p for name, p in self.named_parameters() if id(p) not in frozen}
 
     @property
-    def weight(self) -> nn.Parameter:
-        """Of the layer, without the change: some models ask for its type."""
-        weight: nn.Parameter = self.layer.weight
-        return weight
+    def weight(self) -> Tensor:
+        """With the change: PyTorch's attention and encoder layers read it past :meth:`forward`."""
+        return self.changed_weight()
 
     @property
     def bias(self) -> nn.Parameter | None:
@@ -104,6 +104,13 @@ class Adapter:
 
     def at(self, progress: float) -> None:
         """Called before each step of a training, with the share of its steps that are done."""
+
+    def hold(self, optimiser: Optimizer) -> Any:
+        """Called with the optimiser of a training: what acts after its steps, until ``remove()``.
+
+        Nothing, unless a subclass has something.
+        """
+        return None
 
     def parameters(self) -> list[nn.Parameter]:
         """What is trained."""

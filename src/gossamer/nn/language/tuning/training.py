@@ -142,9 +142,9 @@ def fine_tune(
     _check(steps=steps, lr=lr, warm_up=warm_up, clip=clip, accumulate=accumulate)
     parameters = _trained(model, adapter)
     optimiser = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
-    held = None if hold is None else hold.hold(optimiser)
+    held = [each.hold(optimiser) for each in (hold, adapter) if each is not None]
     log = Tuned(sum(parameter.numel() for parameter in parameters))
-    stream, modes = _endless(batches), {m: m.training for m in model.modules()}
+    stream, modes = endless(batches), {m: m.training for m in model.modules()}
     devices = {p.device.index for p in parameters if p.device.type == "cuda"}
     try:
         with torch.random.fork_rng(devices=sorted(devices)):
@@ -169,8 +169,8 @@ def fine_tune(
         pass
     finally:
         optimiser.zero_grad()
-        if held is not None:
-            held.remove()
+        for each in filter(None, held):
+            each.remove()
         for module, mode in modes.items():
             module.training = mode
     return log
@@ -213,7 +213,8 @@ def _trained(model: nn.Module, adapter: Adapter | None) -> Sequence[nn.Parameter
     return found
 
 
-def _endless(batches: Iterable[Any]) -> Iterator[Any]:
+def endless(batches: Iterable[Any]) -> Iterator[Any]:
+    """The batches, gone through again and again."""
     while True:
         ended = True
         for batch in batches:
