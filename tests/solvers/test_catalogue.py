@@ -8,6 +8,8 @@ import pytest
 import gossamer as gs
 from gossamer.core import UnsupportedProblem
 from gossamer.solvers import catalogue
+from gossamer.solvers.catalogue import cutting_planes
+from gossamer.solvers.iterating import settled
 
 LOSSES = (gs.losses.Quadratic(), gs.losses.Logistic(), gs.losses.Huber())
 
@@ -76,6 +78,82 @@ def _least_absolute(problem, radius):
     return linprog(cost, upper, np.concatenate([y, -y, [radius]])).fun
 
 
+@pytest.mark.parametrize("method", ["kelley", "level"])
+@pytest.mark.parametrize("loss", [*LOSSES, gs.losses.LeastAbsolute(), gs.losses.Quantile(0.8)])
+def test_cutting_planes_enclose_the_optimum(method, loss, rng):
+    problem = problem_of(rng, loss, gs.L1Ball(1.5), fit_intercept=loss.is_smooth)
+    least = _by_clarabel(problem, 1.5)
+    trace = getattr(catalogue, method)(problem, 100)
+    keeps_its_rate(trace, least - 1e-8)
+    gap = trace.objective - trace.lower
+    assert (trace.lower <= least + 1e-8).all() and (np.diff(trace.lower) >= 0).all()
+    assert (np.diff(trace.objective) <= 0).all()
+    assert gap[-1] < 1e-7 and np.abs(trace.w).sum() <= 1.5 * (1 + 1e-9)
+    assert settled(problem, trace.w, np.zeros(1)).loss == pytest.approx(trace.objective[-1])
+    if method == "level":
+        assert (gap <= trace.bound).all()
+
+
+def _by_clarabel(problem, radius):
+    """The optimum by an interior-point method."""
+    import cvxpy as cp
+
+    X, y, s = problem.X, problem.y[:, 0], problem.sample_weight
+    w, b = cp.Variable(X.shape[1]), cp.Variable() if problem.fit_intercept else 0.0
+    z = X @ w + b
+    each = {
+        "Quadratic": lambda: cp.square(z - y) / 2,
+        "Logistic": lambda: cp.logistic(z) - cp.multiply(y, z),
+        "Huber": lambda: cp.huber(z - y, problem.loss.delta) / 2,
+        "LeastAbsolute": lambda: cp.abs(z - y),
+        "Quantile": lambda: cp.maximum(0.8 * (y - z), -0.2 * (y - z)),
+    }[type(problem.loss).__name__]()
+    programme = cp.Problem(cp.Minimize(s @ each), [cp.norm1(w) <= radius])
+    accuracy = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), 1e-10)
+    return programme.solve(solver="CLARABEL", **accuracy)
+
+
+def test_level_steps_are_projections(rng):
+    import cvxpy as cp
+
+    for _ in range(5):
+        cuts, here = rng.standard_normal((6, 10)), rng.dirichlet(np.ones(10))
+        least, value = cutting_planes._least_of(cuts)
+        assert value == pytest.approx((cuts @ least).max(), abs=1e-9)
+        highest = value + 0.3 * ((cuts @ here).max() - value)
+        shares = cp.Variable(10, nonneg=True)
+        cp.Problem(
+            cp.Minimize(cp.sum_squares(shares - here)),
+            [cuts @ shares <= highest, cp.sum(shares) == 1],
+        ).solve(solver="CLARABEL")
+        found = cutting_planes._nearest_below(cuts, highest, here)
+        np.testing.assert_allclose(found, shares.value, atol=1e-5)
+        assert (cuts @ found).max() <= highest + 1e-12
+
+
+def test_level_keeps_its_pace_in_a_loose_ball_where_kelley_loses_it(rng):
+    steps = {}
+    for p in (4, 8):
+        problem = problem_of(rng, gs.losses.Quadratic(), gs.L1Ball(9.0), p=p)
+        for method in (catalogue.kelley, catalogue.level):
+            trace = method(problem, 200)
+            small = trace.objective - trace.lower <= 1e-3 * problem.null_objective
+            assert small[-1]
+            steps[p, method] = int(small.argmax()) + 1
+    assert steps[8, catalogue.kelley] > 2 * steps[4, catalogue.kelley]
+    assert steps[8, catalogue.level] < 2 * steps[4, catalogue.level]
+
+
+@pytest.mark.parametrize("method", [catalogue.kelley, catalogue.level])
+def test_cutting_planes_stop_at_an_optimum(method, rng):
+    X = rng.standard_normal((20, 3))
+    for loss in (gs.losses.Quadratic(), gs.losses.LeastAbsolute()):
+        problem = gs.Problem(X, np.zeros(20), loss, gs.L1Ball(1.0), fit_intercept=False)
+        trace = method(problem, 5)
+        np.testing.assert_array_equal(trace.objective, 0.0)
+        np.testing.assert_array_equal(trace.lower, 0.0)
+
+
 def test_refusals(rng):
     lasso = problem_of(rng, gs.losses.Quadratic(), gs.L1(0.1))
     for name in catalogue.__all__[1:]:
@@ -89,3 +167,8 @@ def test_refusals(rng):
         catalogue.frank_wolfe(counts, 3)
     with pytest.raises(UnsupportedProblem, match="quadratic"):
         catalogue.away_steps(problem_of(rng, gs.losses.Huber(), gs.L1Ball(1.0)), 3)
+    absolute = problem_of(rng, gs.losses.LeastAbsolute(), gs.L1Ball(1.0))
+    for problem in (counts, absolute):
+        for method in (catalogue.kelley, catalogue.level):
+            with pytest.raises(UnsupportedProblem, match="intercept"):
+                method(problem, 3)

@@ -4,6 +4,7 @@ They run a fixed number of iterations and return a :class:`Trace`: for learning 
 ``Problem.solve`` takes other methods.
 """
 
+from gossamer.solvers.catalogue.cutting_planes import kelley, level
 from gossamer.solvers.catalogue.ellipsoid import ellipsoid
 from gossamer.solvers.catalogue.fista import fista
 from gossamer.solvers.catalogue.frank_wolfe import away_steps, frank_wolfe
@@ -17,6 +18,8 @@ __all__ = [
     "ellipsoid",
     "fista",
     "frank_wolfe",
+    "kelley",
+    "level",
     "mirror_descent",
     "mirror_prox",
 ]

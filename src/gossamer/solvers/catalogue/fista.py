@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gossamer.core.problem import Problem
-from gossamer.solvers.catalogue.trace import Trace, ball_of
+from gossamer.solvers.catalogue.trace import Trace, ball_of, form_of
 from gossamer.solvers.iterating import settled, steepest_curvature
 
 
@@ -34,7 +34,7 @@ def fista(problem: Problem, n_iter: int) -> Trace:
     """
     ball = ball_of(problem, "fista", elements=False)
     steepest = max(steepest_curvature(problem), 1e-300)
-    farthest = ball.radius / ball.norm(1.0).form(problem.shape).weights.min()
+    farthest = ball.radius / form_of(problem, ball).weights.min()
     point = problem.start()
     w = ahead = point.w
     momentum, objective = 1.0, []

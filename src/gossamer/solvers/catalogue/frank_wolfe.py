@@ -9,7 +9,15 @@ from gossamer.core.point import Point
 from gossamer.core.problem import Problem
 from gossamer.core.unit_form import UnitForm
 from gossamer.penalties import L1Ball
-from gossamer.solvers.catalogue.trace import Trace, ball_of, norm_curvature
+from gossamer.solvers.catalogue.trace import (
+    Trace,
+    ball_of,
+    coefficients,
+    form_of,
+    norm_curvature,
+    slopes_of,
+    weighted_columns,
+)
 from gossamer.solvers.iterating import settled
 
 
@@ -39,7 +47,7 @@ def frank_wolfe(problem: Problem, n_iter: int) -> Trace:
     array([0.5, 0. , 0. ])
     """
     ball = ball_of(problem, "frank_wolfe", elements=False)
-    form = ball.norm(1.0).form(problem.shape)
+    form = form_of(problem, ball)
     point, objective = problem.start(), []
     for _ in range(n_iter):
         direction = atom(ball, form, point.gradient) - point.w
@@ -85,14 +93,15 @@ def away_steps(problem: Problem, n_iter: int) -> Trace:
         raise UnsupportedProblem(f"away_steps: the loss must be quadratic, got {problem.loss!r}.")
     p, radius = problem.shape[0], ball.radius
     first = int(np.abs(problem.null_gradient).argmax())
-    shares = np.zeros(2 * p)  # of the atoms radius e_j, then of those with the other sign
+    shares = np.zeros(2 * p)
     shares[first + p * (problem.null_gradient[first, 0] > 0)] = 1.0
-    point = _mixture(problem, shares, radius, problem.null_intercept)
+    point = settled(problem, coefficients(shares, radius), problem.null_intercept)
     start, objective = point.loss, []
     for _ in range(n_iter):
-        point = _mixture(problem, shares := _shift(problem, point, shares, radius), radius, point.b)
+        shares = _shift(problem, point, shares, radius)
+        point = settled(problem, coefficients(shares, radius), point.b)
         objective.append(point.loss)
-    columns = problem.design.dense(np.arange(p)) * np.sqrt(problem.sample_weight)[:, None]
+    columns = weighted_columns(problem, np.arange(p))
     curvatures = np.linalg.eigvalsh(columns.T @ columns)
     ratio = max(curvatures[0], 0.0) / curvatures[-1]
     rho = min(0.5, ratio / 4 / (4 * max(p - 1, 1)))
@@ -114,7 +123,7 @@ def atom(ball: L1Ball, form: UnitForm, gradient: np.ndarray) -> np.ndarray:
 
 def _shift(problem: Problem, point: Point, shares: np.ndarray, radius: float) -> np.ndarray:
     """Shares of the atoms after a step towards the best or away from the worst of those in use."""
-    slope = radius * np.concatenate([point.gradient[:, 0], -point.gradient[:, 0]])
+    slope = slopes_of(point.gradient, radius)
     here = float(shares @ slope)
     used = np.flatnonzero(shares)
     best, worst = int(slope.argmin()), int(used[slope[used].argmax()])
@@ -122,18 +131,12 @@ def _shift(problem: Problem, point: Point, shares: np.ndarray, radius: float) ->
     change = -shares if towards else shares.copy()
     change[best if towards else worst] += 1.0 if towards else -1.0
     longest = 1.0 if towards else shares[worst] / max(1 - shares[worst], 1e-300)
-    p = problem.shape[0]
-    direction = radius * (change[:p] - change[p:])[:, None]
+    direction = coefficients(change, radius)
     step = _length(problem, point, direction, longest)
     moved = np.maximum(shares + step * change, 0.0)
     if not towards and step == longest:
         moved[worst] = 0.0
     return np.asarray(moved / moved.sum())
-
-
-def _mixture(problem: Problem, shares: np.ndarray, radius: float, b: np.ndarray) -> Point:
-    p = problem.shape[0]
-    return settled(problem, radius * (shares[:p] - shares[p:])[:, None], b)
 
 
 def _length(problem: Problem, point: Point, direction: np.ndarray, longest: float) -> float:

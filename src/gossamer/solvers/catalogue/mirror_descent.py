@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gossamer.core.problem import Problem
-from gossamer.solvers.catalogue.trace import Trace, ball_of, norm_curvature
+from gossamer.solvers.catalogue.trace import Trace, ball_of, coefficients, norm_curvature, slopes_of
 from gossamer.solvers.iterating import settled
 
 
@@ -48,8 +48,7 @@ def mirror_descent(problem: Problem, n_iter: int) -> Trace:
         point = settled(problem, w, b)
         mean = mean + (w - mean) / t
         objective.append(settled(problem, mean, point.b).loss)
-        slope = radius * point.gradient[:, 0]
-        logits, b = logits - rate * np.concatenate([slope, -slope]), point.b
+        logits, b = logits - rate * slopes_of(point.gradient, radius), point.b
     bound = entropy / (rate * np.arange(1, n_iter + 1)) + rate * limit**2 / 2
     return Trace(np.array(objective), bound, mean)
 
@@ -57,6 +56,4 @@ def mirror_descent(problem: Problem, n_iter: int) -> Trace:
 def spread_over(logits: np.ndarray, radius: float) -> np.ndarray:
     """(p, 1) coefficients of shares of the 2 p atoms, given by their logarithms but for a sum."""
     shares = np.exp(logits - logits.max())
-    shares /= shares.sum()
-    p = len(logits) // 2
-    return radius * (shares[:p] - shares[p:])[:, None]
+    return coefficients(shares / shares.sum(), radius)

@@ -7,9 +7,8 @@ import numpy as np
 from gossamer.core.errors import UnsupportedProblem
 from gossamer.core.problem import Problem
 from gossamer.losses import LeastAbsolute
-from gossamer.penalties import L1Ball
 from gossamer.solvers.catalogue.mirror_descent import spread_over
-from gossamer.solvers.catalogue.trace import Trace
+from gossamer.solvers.catalogue.trace import Trace, ball_of, slopes_of
 
 
 def mirror_prox(problem: Problem, n_iter: int) -> Trace:
@@ -44,12 +43,10 @@ def mirror_prox(problem: Problem, n_iter: int) -> Trace:
     >>> mirror_prox(problem, 100).w[:, 0].argmax()
     np.int64(0)
     """
-    ball, s, design = problem.penalty, problem.sample_weight, problem.design
+    radius = ball_of(problem, "mirror_prox", curved=False).radius
+    p, s, design = problem.shape[0], problem.sample_weight, problem.design
     if not isinstance(problem.loss, LeastAbsolute) or problem.fit_intercept:
         raise UnsupportedProblem("mirror_prox: the loss must be LeastAbsolute(), no intercept.")
-    if not isinstance(ball, L1Ball) or ball != L1Ball(ball.radius) or problem.shape[1] > 1:
-        raise UnsupportedProblem(f"mirror_prox: the penalty must be L1Ball(radius), got {ball!r}.")
-    p, radius = problem.shape[0], ball.radius
     offset = 0.0 if problem.offset is None else problem.offset[:, 0]
     target, entropy = problem.y[:, 0] - offset, np.log(2 * p)
     # in the metric of the weights the squares of u are at most one half
@@ -58,9 +55,9 @@ def mirror_prox(problem: Problem, n_iter: int) -> Trace:
 
     def moved(logits: np.ndarray, u: np.ndarray, seen: tuple) -> tuple[np.ndarray, np.ndarray]:
         """A step from here, with the slopes seen there."""
-        slope = radius * design.rmatvec((s * seen[1])[:, None])[:, 0]
+        slopes = slopes_of(design.rmatvec((s * seen[1])[:, None]), radius)
         error = design.matvec(spread_over(seen[0], radius))[:, 0] - target
-        new = logits - rate * entropy * np.concatenate([slope, -slope])
+        new = logits - rate * entropy * slopes
         return new, np.clip(u + 0.5 * rate * error, -1.0, 1.0)
 
     here: tuple[np.ndarray, np.ndarray] = np.zeros(2 * p), np.zeros(len(s))
