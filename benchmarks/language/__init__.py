@@ -1,0 +1,1 @@
+"""Language models made sparse, compared: ``python -m benchmarks.language.TABLE``."""
