@@ -92,7 +92,7 @@ class SparseDoped(IsoFlopLayer):
     def build(self, layer: nn.Module) -> nn.Module:
         inputs, outputs = _ends(layer)
         rank = max(1, int(_rank(layer) * self.sparsity))
-        return _Doped(
+        return Doped(
             like(layer, inputs, outputs),
             like(layer, inputs, rank, bias=False),
             after(layer, rank, outputs, bias=False),
@@ -266,7 +266,9 @@ class _Factorised(nn.Module):
         return cast(Tensor, self.sparse_out(self.activation(self.sparse_in(x))))
 
 
-class _Doped(nn.Module):
+class Doped(nn.Module):
+    """A sparse layer, and a dense one of low rank beside it."""
+
     def __init__(self, sparse: nn.Module, first: nn.Module, second: nn.Module) -> None:
         super().__init__()
         self.sparse, self.dense_in, self.dense_out = sparse, first, second
