@@ -48,7 +48,7 @@ def save_model(model: nn.Module, path: str | Path) -> None:
       (1): ReLU()
     )
     """
-    safetensors = _safetensors()
+    safetensors = safetensors_package()
     record = describe_architecture(model)
     named = tensors_of(model)
     tensors = {name: named[name].detach().contiguous().clone() for name in _names(record)}
@@ -84,7 +84,7 @@ def load_model(
         A ValueError: the file was not written by :func:`save_model`, is damaged, or has a class
         that is not trusted.
     """
-    safetensors, classes = _safetensors(), known_classes(trust)
+    safetensors, classes = safetensors_package(), known_classes(trust)
     try:
         with safetensors.safe_open(path, framework="pt", device=device) as file:
             header = file.metadata() or {}
@@ -111,7 +111,7 @@ def _names(record: dict[str, Any] | None) -> list[str]:
     return list(dict.fromkeys(sum(map(_names, record["children"].values()), names)))
 
 
-def _safetensors() -> Any:
+def safetensors_package() -> Any:
     try:
         import safetensors
         import safetensors.torch

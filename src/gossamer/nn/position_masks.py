@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gossamer.nn.channels import evaluating, positional
+from gossamer.nn.rules import shares_of
 
 CRITERIA = ("random", "variance")
 _MEMORY = 0.9  # of the running mean of variances
@@ -171,17 +171,10 @@ def _mask(positions: Tensor, scores: Tensor, masked: float) -> None:
 
 
 def _shares(model: nn.Module, keep: float | Mapping[str, float]) -> dict[str, float]:
-    rules = keep if isinstance(keep, Mapping) else {"*": keep}
-    for pattern, share in rules.items():
-        if not 0 < share <= 1:
-            raise ValueError(f"keep must be shares above 0 and up to 1, got {share!r} ({pattern}).")
-    shares: dict[str, float] = {}
-    for name, module in model.named_modules():
-        found = [share for pattern, share in rules.items() if fnmatchcase(name, pattern)]
-        if type(module) is nn.Conv2d and found:
-            shares[name] = found[0]
+    names = [name for name, module in model.named_modules() if type(module) is nn.Conv2d]
+    shares = shares_of(names, keep)
     if not shares:
-        raise ValueError(f"keep names no layer of class nn.Conv2d: {list(rules)}.")
+        raise ValueError(f"keep names no layer of class nn.Conv2d: {keep!r}.")
     return shares
 
 

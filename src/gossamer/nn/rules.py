@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from numbers import Real
 from typing import Any
 
 from torch import Tensor, nn
@@ -140,6 +141,35 @@ def match(
             tied = tuple((place.name, place.module, place.tensor_name) for place in rest)
             found.append(Match(first.name, first.module, first.tensor_name, parameter, value, tied))
     return found
+
+
+def shares_of(names: Iterable[str], keep: float | Mapping[str, float]) -> dict[str, float]:
+    """The share that is kept of each thing: of the first pattern that fits its name.
+
+    Names that no pattern fits are left out.
+
+    Raises
+    ------
+    ValueError
+        For shares that are not in (0, 1].
+
+    Examples
+    --------
+    >>> shares_of(["0.mlp.up", "0.attention.q", "head"], {"*.attention.*": 0.9, "?.*": 0.5})
+    {'0.mlp.up': 0.5, '0.attention.q': 0.9}
+    """
+    rules = keep if isinstance(keep, Mapping) else {"*": keep}
+    for pattern, share in rules.items():
+        if isinstance(share, bool) or not isinstance(share, Real) or not 0 < share <= 1:
+            raise ValueError(
+                f"keep must be shares above 0 and up to 1, got {share!r} ({pattern}): it is what "
+                "remains, so that 0.1 is 90 % sparsity."
+            )
+    found = {
+        name: [float(share) for pattern, share in rules.items() if fnmatchcase(name, pattern)]
+        for name in names
+    }
+    return {name: shares[0] for name, shares in found.items() if shares}
 
 
 def _check(model: Any, rules: Any, accepts: type | tuple[type, ...], example: str) -> None:

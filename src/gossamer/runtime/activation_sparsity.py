@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gossamer.nn.channels import evaluating, positional
+from gossamer.nn.rules import shares_of
 from gossamer.runtime.skipping_linear import SkippingLinear
 from gossamer.runtime.swapping import has_hooks, swapped
 
@@ -174,25 +174,16 @@ def _check(given: str, known: tuple[str, ...], argument: str) -> None:
 
 def _shares(model: nn.Module, keep: float | Mapping[str, float]) -> dict[str, float]:
     """The share that each linear layer keeps, by its name."""
-    rules = keep if isinstance(keep, Mapping) else {"*": keep}
-    for pattern, share in rules.items():
-        if not 0 < share <= 1:
-            raise ValueError(f"keep must be shares above 0 and up to 1, got {share!r} ({pattern}).")
     # a class that inherits from nn.Linear may do something else, or have its weight read by others
     names = [
         name
         for name, module in model.named_modules()
         if type(module) is nn.Linear and not has_hooks(module)
     ]
-    shares: dict[str, float] = {}
-    for name in names:
-        found = [share for pattern, share in rules.items() if fnmatchcase(name, pattern)]
-        if found:
-            shares[name] = found[0]
+    shares = shares_of(names, keep)
     if not shares:
         raise ValueError(
-            f"keep names no layer of class nn.Linear without hooks: {list(rules)} fit none of "
-            f"{names}."
+            f"keep names no layer of class nn.Linear without hooks: {keep!r} fits none of {names}."
         )
     return shares
 

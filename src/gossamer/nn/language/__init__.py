@@ -4,6 +4,13 @@ from gossamer._lazy import lazy
 
 # Each name is imported at its first use.
 _HOMES = {
+    "architectures": ("Architecture", "architecture_of"),
+    "compressing": ("compress",),
+    "compression": ("Compression",),
+    "layer": ("Layer", "Solved"),
+    "likelihood": ("perplexity",),
+    "method": ("Method",),
+    "statistics": ("InputStatistics",),
     "tokens": ("tokens_of",),
     "tuning.adapter": ("Adapter",),
     "tuning.slope": ("SLoPe",),
@@ -12,4 +19,5 @@ _HOMES = {
     "tuning.update_sparsity": ("UpdateSparsity", "update_sparsity"),
 }
 
-__getattr__, __dir__, __all__ = lazy(__name__, _HOMES)
+# A room of pieces that are named by their class, such as gs.nn.language.methods.Wanda().
+__getattr__, __dir__, __all__ = lazy(__name__, _HOMES, ("methods",))

@@ -112,10 +112,11 @@ def recipe_of(asked: str | Recipe | None, changes: Mapping[str, Any]) -> Recipe:
 
 
 def pattern_of(text: str) -> Structure | None:
-    """The structure that ``"2:4"`` means; ``None`` where the text is no pattern."""
-    found = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", text)
+    """The structure that ``"2:4"`` or ``"16x1"`` means; ``None`` where the text is no pattern."""
+    found = re.fullmatch(r"\s*(\d+)\s*([:x])\s*(\d+)\s*", text)
     if found is None:
         return None
-    from gossamer.structures import NofM
+    from gossamer.structures import Blocks, NofM
 
-    return NofM(int(found[1]), int(found[2]))
+    first, second = int(found[1]), int(found[3])
+    return NofM(first, second) if found[2] == ":" else Blocks((first, second))
