@@ -15,6 +15,7 @@ _HOMES = {
     "tuning.adapter": ("Adapter",),
     "tuning.slope": ("SLoPe",),
     "tuning.spp": ("SPP",),
+    "tuning.zeros": ("keep_zeros",),
     "tuning.training": ("Tuned", "fine_tune"),
     "tuning.update_sparsity": ("UpdateSparsity", "update_sparsity"),
 }

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from gossamer.nn.language.tuning.adapter import Adapted, Adapter, On, inputs_first
 from gossamer.nn.language.tuning.registry import ADAPTERS
+from gossamer.nn.language.tuning.remade import remade_linear
 
 
 @ADAPTERS.register
@@ -120,68 +120,27 @@ class Multiplied(Adapted):
         self.register_buffer("block_of", block_of, persistent=False)
 
     def forward(self, inputs: Tensor) -> Tensor:
+        parameters = (self.columns, self.rows)
         if self.training and self.dropout:
             dropped = F.dropout(inputs, self.dropout)
-            outputs: Tensor = self.layer(inputs) + self._product(dropped, 0.0, None)
+            outputs: Tensor = self.layer(inputs) + remade_linear(dropped, self._change, parameters)
             return outputs
-        return self._product(inputs, 1.0, self.layer.bias)
+        return remade_linear(inputs, self._changed, parameters, self.layer.bias)
 
     def changed_weight(self) -> Tensor:
-        weight = self._outputs_first(self.layer.weight)
-        return self._outputs_first(
-            _multiplied(weight, self.columns, self.rows, self.block_of, self.scale, 1.0)
-        )
+        return self._outputs_first(self._changed())
 
-    def _product(self, inputs: Tensor, base: float, bias: Tensor | None) -> Tensor:
+    def _changed(self) -> Tensor:
         weight = self._outputs_first(self.layer.weight)
-        product: Tensor = _Product.apply(
-            inputs, weight, self.columns, self.rows, self.block_of, self.scale, base, bias
-        )
-        return product
+        return torch.addcmul(weight, weight, self._factors())
+
+    def _change(self) -> Tensor:
+        return self._outputs_first(self.layer.weight) * self._factors()
+
+    def _factors(self) -> Tensor:
+        """By what the weight (outputs, inputs) is multiplied beside one."""
+        factors = self.columns.index_select(0, self.block_of) * (self.scale * self.rows)[:, None]
+        return factors.to(self.layer.weight.dtype)
 
     def _outputs_first(self, weight: Tensor) -> Tensor:
         return weight.t() if inputs_first(self.layer) else weight
-
-
-def _multiplied(
-    weight: Tensor, columns: Tensor, rows: Tensor, block_of: Tensor, scale: float, base: float
-) -> Tensor:
-    """The weight (outputs, inputs) times base plus the change, in the weight's own type."""
-    change = columns.to(weight.dtype)[block_of].mul_((scale * rows).to(weight.dtype)[:, None])
-    return torch.addcmul(weight, weight, change) if base else change.mul_(weight)
-
-
-class _Product(torch.autograd.Function):
-    """Inputs times the multiplied weight, which is made anew on the way back, not kept."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        inputs: Tensor,
-        weight: Tensor,
-        columns: Tensor,
-        rows: Tensor,
-        block_of: Tensor,
-        scale: float,
-        base: float,
-        bias: Tensor | None,
-    ) -> Tensor:
-        ctx.save_for_backward(inputs, weight, columns, rows, block_of)
-        ctx.scale, ctx.base = scale, base
-        return F.linear(inputs, _multiplied(weight, columns, rows, block_of, scale, base), bias)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        inputs, weight, columns, rows, block_of = ctx.saved_tensors
-        gradient = gradient.to(weight.dtype)
-        to_inputs = None
-        if ctx.needs_input_grad[0]:
-            changed = _multiplied(weight, columns, rows, block_of, ctx.scale, ctx.base)
-            to_inputs = (gradient @ changed).to(inputs.dtype)
-        flat = inputs.reshape(-1, inputs.shape[-1]).to(weight.dtype)
-        felt = (gradient.reshape(-1, gradient.shape[-1]).t() @ flat).mul_(weight)
-        felt = felt.to(rows.dtype).mul_(ctx.scale)
-        to_rows = (felt * columns[block_of]).sum(1)
-        to_columns = torch.zeros_like(columns).index_add_(0, block_of, felt * rows[:, None])
-        return to_inputs, None, to_columns, to_rows, None, None, None, None
