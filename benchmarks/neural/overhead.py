@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import gossamer as gs
+from gossamer.nn.memory import backward_bytes
 
 DEPTHS = (1, 2, 3, 4)  # 1 is dense
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -52,19 +53,8 @@ class Variant:
         parameters = list(self.model.parameters())
         state = [t for s in self.optimiser.state.values() for t in s.values() if torch.is_tensor(t)]
         stay = parameters + [p.grad for p in parameters if p.grad is not None] + state
-        known = {tensor.untyped_storage().data_ptr() for tensor in stay}
-        saved: dict[int, int] = {}
-
-        def pack(tensor: Tensor) -> Tensor:
-            storage = tensor.untyped_storage()
-            if storage.data_ptr() not in known:
-                saved[storage.data_ptr()] = storage.nbytes()
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            held = self.loss(x, y)  # alive, so that no storage is used twice
-            del held
-        return sum(t.nbytes for t in stay) / 1e6, sum(saved.values()) / 1e6
+        saved = backward_bytes(self.model, lambda: self.loss(x, y))
+        return sum(t.nbytes for t in stay) / 1e6, saved / 1e6
 
 
 def measure(width: int, batch: int, optimiser: str, depths: tuple[int, ...], rounds: int) -> str:

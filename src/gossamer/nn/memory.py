@@ -1,8 +1,8 @@
-"""Memory: bytes of a model's tensors, and of what it makes on the way to its outputs."""
+"""Memory: bytes of a model's tensors, and of what it makes on the way to its outputs and back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -42,6 +42,39 @@ def peak_activation_bytes(model: nn.Module, example_inputs: Tensor | Sequence[An
     with evaluating(model), torch.no_grad(), live:
         model(*inputs)
     return live.peak
+
+
+def backward_bytes(model: nn.Module, loss: Callable[[], Tensor]) -> int:
+    """Bytes that a forward pass leaves for the backward pass, beside the model's own tensors.
+
+    Tensors that share memory count once, and a view counts as all that it keeps alive.
+
+    Parameters
+    ----------
+    model : nn.Module
+    loss : function without arguments
+        Computes what :meth:`torch.Tensor.backward` would start from; called once.
+
+    Examples
+    --------
+    >>> layer, x = nn.Linear(4, 2, bias=False), torch.ones(10, 4)
+    >>> backward_bytes(layer, lambda: layer(x).sum())  # x: 40 numbers of 4 bytes
+    160
+    >>> backward_bytes(layer.requires_grad_(False), lambda: layer(x).sum())
+    0
+    """
+    known = {t.untyped_storage()._cdata for t in (*model.parameters(), *model.buffers())}
+    held: dict[int, torch.UntypedStorage] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in known:
+            held[storage._cdata] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        loss()
+    return sum(storage.nbytes() for storage in held.values())
 
 
 class _Live(TorchDispatchMode):
