@@ -5,7 +5,7 @@ The figures, beside times: ``python -m benchmarks.paper_solvers``.
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import islice, product
 
 import numpy as np
 import pytest
@@ -14,14 +14,23 @@ from benchmarks.paper_solvers import (
     block_descent,
     first_below,
     identified,
+    passes_to,
     proximal_gradient,
     signal,
 )
 
 import gossamer as gs
 from gossamer.core import Status, UnsupportedProblem
-from gossamer.solvers import ACODER, DampedGradient, GreedyBlocks, ProximalConjugateGradient
+from gossamer.solvers import (
+    ACODER,
+    VRACODER,
+    DampedGradient,
+    GreedyBlocks,
+    ProximalConjugateGradient,
+)
+from gossamer.solvers.cyclic_averages import split
 from gossamer.solvers.iterating import settled
+from gossamer.solvers.sampled_coder import Sampler, Snapshot
 
 
 def lasso(ratio: float, correlation: float = 0.5, loss: str = "quadratic") -> gs.Problem:
@@ -169,3 +178,93 @@ def test_acoder_has_blocks_of_whole_units(rng):
     np.testing.assert_allclose(one.coef, many.coef, atol=1e-6)
     with pytest.raises(ValueError, match="blocks must be >= 1"):
         ACODER(0)
+
+
+@pytest.mark.parametrize(
+    ("penalty", "loss"),
+    [(gs.L1(1.0), "quadratic"), (gs.ElasticNet(1.0, l1_ratio=0.9), "logistic")],
+    ids=repr,
+)
+def test_sampled_coder_needs_fewer_passes_than_full_gradients(penalty, loss):
+    problem = autoregressive(1000, 20, 0.9, penalty, 0.02, loss, seed=1)
+    passes = {name: count for name, (count, _) in passes_to(problem, 1e-5, 300).items()}
+    assert 2 * passes["VR-A-CODER"] <= min(passes["A-CODER"], passes["FISTA"])
+
+
+@pytest.mark.parametrize("blocks", [1, 3])
+@pytest.mark.parametrize(
+    ("penalty", "loss"),
+    [(gs.L1(1.0), "quadratic"), (gs.ElasticNet(1.0, l1_ratio=0.5), "logistic")],
+    ids=repr,
+)
+def test_sampled_coder_reaches_the_optimum(penalty, loss, blocks):
+    problem = autoregressive(200, 20, 0.5, penalty, 0.05, loss)
+    exact = problem.solve("activesetnewton", tol=1e-12)
+    first, again, other = (
+        problem.solve(VRACODER(blocks, random_state=seed), tol=1e-9) for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first.coef, again.coef)
+    assert not np.array_equal(first.coef, other.coef)
+    for result in (first, other):
+        assert result.status is Status.CONVERGED
+        assert result.certificate.kind == "global"
+        np.testing.assert_array_equal(result.certificate.support, exact.certificate.support)
+        np.testing.assert_allclose(result.coef, exact.coef, atol=1e-3)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_sampled_gradients_are_unbiased(rng, batch):
+    """The mean over all batches that can be drawn is the gradient of all samples."""
+    X, weights = rng.standard_normal((7, 5)), np.array([1.0, 2, 0, 1, 3, 1, 0.5])
+    problem = gs.Problem(
+        X, np.arange(7) % 2, gs.losses.Logistic(), gs.L1(0.1), sample_weight=weights,
+        offset=rng.standard_normal(7),
+    )  # fmt: skip
+    blocks = split(problem, 2)
+    sampler = Sampler.of(problem, blocks, batch, 0)
+    point = settled(problem, rng.standard_normal((5, 1)), np.zeros(1))
+    snapshot, paths = Snapshot(point, sampler), rng.standard_normal((5, 3))
+    there, before, path = (gradient_at(problem, w, point.b) for w in paths.T)
+    chances = np.diff(sampler.edges, prepend=0.0)
+    for part in blocks:
+        at, mean = part.features, 0.0
+        for drawn in product(range(7), repeat=batch):
+            estimate = snapshot.estimate(at, np.array(drawn), paths, 0.7)
+            mean = mean + chances[list(drawn)].prod() * estimate
+        np.testing.assert_allclose(mean, (there + 0.7 * (before - path))[at], atol=1e-12)
+
+
+def gradient_at(problem: gs.Problem, w: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(p,) gradient at ``w`` with the intercept ``b``."""
+    coef, intercept = problem.design.to_public(w[:, None], b)
+    return problem.gradient(coef[:, 0], intercept)
+
+
+def test_samples_are_drawn_by_their_chances(rng):
+    X = rng.standard_normal((6, 3)) * np.array([1.0, 2, 0.1, 1, 3, 1])[:, None]
+    problem = gs.Problem(
+        X, np.arange(6.0), gs.losses.Quadratic(), gs.L1(0.1), fit_intercept=False,
+        sample_weight=np.array([1.0, 1, 1, 0, 1, 1]),
+    )  # fmt: skip
+    sampler = Sampler.of(problem, split(problem, 2), 4, 0)
+    counts = np.bincount(sampler.draw(5000, 2).ravel(), minlength=6)
+    assert counts[3] == 0
+    np.testing.assert_allclose(counts / counts.sum(), np.diff(sampler.edges, prepend=0), atol=0.01)
+
+
+def test_sampled_coder_refuses_what_is_no_sum_and_checks_its_arguments(rng):
+    for name in ("blocks", "batch", "cycles"):
+        with pytest.raises(ValueError, match=f"{name} must be >= 1"):
+            VRACODER(**{name: 0})
+    X, times = rng.standard_normal((30, 4)), rng.exponential(size=30)
+    cox = gs.Problem(X, np.column_stack([times, np.ones(30)]), gs.losses.Cox(), gs.L1(0.1))
+    with pytest.raises(UnsupportedProblem, match="samples interact"):
+        cox.solve("vracoder")
+    several = gs.Problem(X, X[:, :2], gs.losses.Quadratic(), gs.L1(0.1))
+    with pytest.raises(UnsupportedProblem, match="2 columns"):
+        several.solve("vracoder")
+    assert lasso(0.1).solve().solver != "VRACODER"
+    problem = gs.Problem(X, times, gs.losses.Quadratic(), gs.L1(0.01))
+    # a snapshot, and ceil(30 / 16) cycles of two blocks and eight samples each
+    assert VRACODER().passes(problem) == 1 + 32 / 30
+    assert VRACODER(cycles=15).passes(problem) == 1 + 15 * 16 / 30

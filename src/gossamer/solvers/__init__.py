@@ -20,6 +20,7 @@ from gossamer.solvers.local_search import LocalSearch
 from gossamer.solvers.multipliers import MethodOfMultipliers
 from gossamer.solvers.omp import OMP
 from gossamer.solvers.proximal_gradient import ProximalGradient
+from gossamer.solvers.sampled_coder import VRACODER
 from gossamer.solvers.splicing import Splicing
 from gossamer.solvers.working_set import ActiveSetNewton, CoordinateDescent
 
@@ -27,6 +28,7 @@ __all__ = [
     "ACODER",
     "IHT",
     "OMP",
+    "VRACODER",
     "ActiveBounds",
     "ActiveSetNewton",
     "BranchAndBound",
