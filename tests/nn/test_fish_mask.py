@@ -96,6 +96,16 @@ def test_whole_parameters_are_trained_and_count():
     assert repr(mask) == "FishMask(30 of 99 entries, 30.30%)"
 
 
+def test_what_is_pruned_is_not_chosen():
+    model = network()
+    masks = gs.nn.prune(model, keep=0.5, on={"0": gs.Elements()})
+    mask = fish_mask(model, task(), 0.5, whole=["0.weight"], within=masks)
+    assert torch.equal(mask.masks[model[0].weight], masks.masks[model[0].weight])
+    assert mask.count == round(0.5 * 99)
+    with pytest.raises(ValueError, match="only 75 live"):
+        fish_mask(model, task(), 0.8, within=masks)
+
+
 def test_frozen_parameters_are_left_out_and_the_model_is_left_alone():
     model = network()
     model[0].weight.requires_grad_(False)

@@ -15,6 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from gossamer.nn.attachment import around_step
 from gossamer.nn.criteria.fisher import diagonal_fisher, require_samples
 from gossamer.nn.keep import largest
+from gossamer.nn.pruning.masks import Masks
 from gossamer.nn.pruning.probe import Loss, Probe, batches_of
 
 
@@ -24,6 +25,7 @@ def fish_mask(
     keep: float = 0.005,
     *,
     whole: Sequence[str] = (),
+    within: Masks | None = None,
     loss: Loss = F.cross_entropy,
     samples: int = 1024,
 ) -> FishMask:
@@ -45,7 +47,11 @@ def fish_mask(
     whole : sequence of patterns of parameters' names, default ()
         Parameters that are trained entirely, such as ``("head.*",)`` for a new output layer. They
         count.
+    within : Masks, optional
+        Of a pruned model: what it has pruned is not chosen, so that zeros stay. The share is still
+        one of all entries.
     loss : function of (outputs, targets), default cross-entropy
+        ``gs.nn.language.token_loss`` for language models, whose targets are the tokens themselves.
     samples : int >= 1, default 1024
         How many samples are looked at, at most; the authors find few hundreds to be enough.
 
@@ -57,7 +63,8 @@ def fish_mask(
     Raises
     ------
     ValueError
-        For a share that ``whole`` exceeds or that is no entry, and patterns without a parameter.
+        For a share that ``whole`` exceeds, that is no entry or more than live, and patterns without
+        a parameter.
 
     References
     ----------
@@ -78,16 +85,21 @@ def fish_mask(
     entire = _entire(names, whole)
     batches = batches_of(data, samples)  # a batch has one sample at least
     information = diagonal_fisher(Probe(model, names, batches, loss), samples)
-    scores = torch.cat([
-        information[p].reshape(-1) if name not in entire else torch.full((p.numel(),), torch.inf)
-        for p, name in names.items()
-    ])  # fmt: skip
-    count, taken = round(keep * len(scores)), int(scores.isinf().sum())
+    for parameter, name in names.items():
+        if name in entire:
+            information[parameter].fill_(torch.inf)
+        if within is not None and parameter in within.masks:
+            information[parameter].masked_fill_(~within.masks[parameter], -torch.inf)
+    scores = torch.cat([information[p].reshape(-1) for p in names])
+    count, taken = round(keep * len(scores)), int((scores == torch.inf).sum())
     if count < max(taken, 1):
         raise ValueError(
             f"keep={keep!r} is {count} of {len(scores)} entries, fewer than one or than the "
             f"{taken} of whole={tuple(whole)!r}: ask for {max(taken, 1) / len(scores):.3g} or more."
         )
+    alive = int((scores > -torch.inf).sum())
+    if count > alive:
+        raise ValueError(f"keep={keep!r} is {count} entries, of which only {alive} live.")
     flags = largest(scores, count).split([p.numel() for p in names])
     return FishMask(model, {p: flag.view_as(p) for p, flag in zip(names, flags, strict=True)})
 

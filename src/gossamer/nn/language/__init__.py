@@ -18,7 +18,7 @@ _HOMES = {
     "tuning.sparse_lora": ("SparseLoRA",),
     "tuning.spp": ("SPP",),
     "tuning.zeros": ("keep_zeros",),
-    "tuning.training": ("Tuned", "fine_tune"),
+    "tuning.training": ("Tuned", "fine_tune", "token_loss"),
     "tuning.update_sparsity": ("UpdateSparsity", "update_sparsity"),
 }
 

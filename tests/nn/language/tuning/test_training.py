@@ -80,6 +80,26 @@ def test_masks_are_held_and_set_free(model, tokens):
     assert any((p != 0).sum() > mask.sum() for p, mask in masks.masks.items())
 
 
+def test_a_fisher_mask_tunes_a_language_model_in_few_entries_and_no_zeros():
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=16, hidden_size=16, intermediate_size=24, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=32,
+    )  # fmt: skip
+    llama = transformers.LlamaForCausalLM(config).eval()
+    masks = gs.nn.prune(llama, keep=0.5, on={"model.layers.*": gs.Elements()})
+    tokens = torch.arange(16).repeat(4, 1).roll(3, 1)
+    before = {name: p.detach().clone() for name, p in llama.named_parameters()}
+    settings = {"within": masks, "loss": gs.nn.language.token_loss, "samples": 4}
+    few = gs.nn.fish_mask(llama, [(tokens, tokens)], 0.05, **settings)
+    tuned = fine_tune(llama, [tokens], steps=40, lr=0.02, hold=few)
+    assert tuned.losses[-1] < tuned.losses[0] / 2
+    changed = {name: p != before[name] for name, p in llama.named_parameters()}
+    assert all(torch.equal(changed[few.names[p]], chosen) for p, chosen in few.masks.items())
+    assert all((p[~mask] == 0).all() for p, mask in masks.masks.items())
+
+
 def test_an_interruption_keeps_what_is_learnt(model, tokens):
     def stop(log):
         if len(log.losses) == 3:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
+from gossamer.nn.language.likelihood import logits_of
 from gossamer.nn.language.tuning.adapter import Adapter
 
 
@@ -68,7 +69,20 @@ def next_token_loss(model: nn.Module, tokens: Tensor) -> Tensor:
         Its outputs, or their ``logits``, are (batch, length, vocabulary).
     tokens : integer tensor (batch, length)
     """
-    outputs = model(tokens)
+    return token_loss(logits_of(model, tokens), tokens)
+
+
+def token_loss(outputs: Any, tokens: Tensor) -> Tensor:
+    """The same of outputs or logits, for what takes a loss of (outputs, targets).
+
+    Examples
+    --------
+    >>> import gossamer as gs
+    >>> model = nn.Sequential(nn.Embedding(4, 8), nn.Linear(8, 4))
+    >>> tokens = torch.arange(4).repeat(2, 5)
+    >>> gs.nn.fish_mask(model, [(tokens, tokens)], keep=0.25, loss=gs.nn.language.token_loss)
+    FishMask(17 of 68 entries, 25.00%)
+    """
     logits = getattr(outputs, "logits", outputs)
     return F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), tokens[:, 1:].flatten())
 
