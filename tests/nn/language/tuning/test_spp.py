@@ -56,6 +56,18 @@ def test_the_weight_is_multiplied_and_merged(model, tokens, blocks):
     assert torch.allclose(model(tokens), adapted, atol=1e-6)
 
 
+def test_outputs_are_those_of_the_authors_products(model):
+    """They scale the inputs of each block of outputs, and then the outputs; blocks are equal."""
+    adapter = SPP(model, blocks=2, scale=1.5)
+    _trained(adapter)
+    hidden = torch.randn(2, 4, 6)
+    adapted = adapter.layers["1"]
+    weight = adapted.layer.weight
+    products = [hidden * adapted.columns[b] @ weight[5 * b : 5 * b + 5].t() for b in (0, 1)]
+    change = torch.cat(products, 2) * adapted.rows * 1.5
+    assert torch.allclose(adapted(hidden), adapted.layer(hidden) + change, atol=1e-6)
+
+
 def test_gradients_are_those_of_the_formula(model, tokens):
     adapter = SPP(model, blocks=3, scale=1.5)
     model.double()
