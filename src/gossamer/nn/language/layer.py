@@ -58,11 +58,12 @@ class Layer:
         """(p, p) H, half the Hessian of the error of each output."""
         return self.statistics.second_moments
 
-    def mask(self, scores: Tensor) -> Tensor:
-        """(m, p) bool, the units with the largest sums of scores: as many as may stay."""
+    def mask(self, scores: Tensor, count: int | None = None) -> Tensor:
+        """(m, p) bool, the units with the largest sums of scores: as many as may stay, or these."""
         part = self.part
         (parameter,) = part.parameters
-        flags = part.select(part.sums({parameter: scores}), self.count)
+        count = self.count if count is None else count
+        flags = part.select(part.sums({parameter: scores}), count)
         return part.masks(flags)[parameter]
 
     def error(self, weight: Tensor) -> float:

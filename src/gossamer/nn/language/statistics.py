@@ -29,6 +29,7 @@ class InputStatistics:
         self.count = 0
         self.sums = torch.zeros(width, device=device)
         self.gram = torch.zeros(width, width, device=device)
+        self._root: tuple[tuple[int, float], Tensor] | None = None
 
     @torch.no_grad()
     def add(self, inputs: Tensor) -> None:
@@ -57,3 +58,28 @@ class InputStatistics:
     def variance(self) -> Tensor:
         """(p,)"""
         return (self.mean_squares - self.mean.square()).clamp(min=0)
+
+    def inverse_root(self, damping: float) -> Tensor:
+        r"""(p, p) upper triangular U with :math:`U^\top U = (H + \lambda I)^{-1}`.
+
+        H are the second moments, and :math:`\lambda` is the mean of its diagonal times the damping.
+        It is computed once for all layers that read the same inputs.
+
+        Examples
+        --------
+        >>> seen = InputStatistics(2)
+        >>> seen.add(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+        >>> seen.inverse_root(1.0)
+        tensor([[1., 0.],
+                [0., 1.]])
+        """
+        if self._root is None or self._root[0] != (self.count, damping):
+            moments = self.second_moments.double()
+            size = moments.diagonal().mean()
+            moments.diagonal().add_(damping * size if size > 0 else 1.0)
+            # the Cholesky factor of the matrix turned around, turned back, is an upper one
+            upper = torch.linalg.cholesky(moments.flip(0, 1)).flip(0, 1)
+            one = torch.eye(len(upper), dtype=upper.dtype, device=upper.device)
+            root = torch.linalg.solve_triangular(upper, one, upper=True).to(self.gram)
+            self._root = (self.count, damping), root
+        return self._root[1]
