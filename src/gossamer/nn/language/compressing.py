@@ -22,10 +22,12 @@ from gossamer.nn.language.architectures import (
     matrix_of,
 )
 from gossamer.nn.language.compression import Compression, Row
-from gossamer.nn.language.journal import Journal
+from gossamer.nn.language.journal import Done, Journal
 from gossamer.nn.language.layer import Layer, Solved
 from gossamer.nn.language.likelihood import check_tokens
 from gossamer.nn.language.method import METHODS, Method
+from gossamer.nn.language.quantisation import Quantised
+from gossamer.nn.language.refining import BlockTuning
 from gossamer.nn.language.statistics import InputStatistics
 from gossamer.nn.language.stream import Stream, gathering
 from gossamer.nn.pruning.masks import Masks
@@ -45,6 +47,7 @@ def compress(
     keep: float | Mapping[str, float] = 0.5,
     on: On | None = None,
     blocks: str | None = None,
+    refine: BlockTuning | None = None,
     batch_size: int = 4,
     folder: str | Path | None = None,
     device: str | torch.device | None = None,
@@ -77,6 +80,9 @@ def compress(
         layers alone.
     blocks : str, optional
         Path of the list of blocks in a model of an unknown kind.
+    refine : BlockTuning, optional
+        Train what stays in each block until it puts out what the dense model has there, before the
+        next block is looked at.
     batch_size : int, default 4
         Windows at a time.
     folder : path, optional
@@ -132,21 +138,32 @@ def compress(
     plan = plan_of(model, piece, keep, on, blocks)
     where = torch.device(device or next(plan.stack.parameters()).device)
     with _workspace(folder) as place, evaluating(model):
-        journal = Journal.open(place, plan.fingerprint(model, piece, calibration))
+        journal = Journal.open(place, plan.fingerprint(model, piece, calibration, refine))
         stream = Stream(model, plan.stack, calibration, place, batch_size, where)
-        rows, masks = _resumed(plan, journal)
+        dense = None if refine is None else stream.beside("dense")
+        rows, masks, quantised = _resumed(plan, journal)
         if journal.done == 0:
-            stream.begin()
+            for each in filter(None, (stream, dense)):
+                each.begin()
         count = len(plan.stack)
         for turn in range(journal.done, count):
             if progress is not None:
                 progress(turn, count)
             with _placed(plan.stack[turn], where):
-                found = _compress_block(plan, turn, piece, stream, rows)
+                if dense is not None:
+                    dense.advance(turn)
+                done = _compress_block(plan, turn, piece, stream, rows)
+                if refine is not None and dense is not None:
+                    prefix, targets = f"{plan.path}.{turn}.", dense.states(turn + 1)
+                    error = refine.tune(plan.stack[turn], prefix, done, stream, turn, targets)
+                    for row in rows[-len(done.masks) :]:
+                        row.facts["block_error"] = error
                 if turn + 1 < count:
                     stream.advance(turn)
-            masks |= found
-            journal.note(turn, rows, _state(plan.stack[turn]), found)
+            done.state = _state(plan.stack[turn])
+            masks |= done.masks
+            quantised |= done.quantised
+            journal.note(turn, rows, done)
         if progress is not None:
             progress(count, count)
     named = {name: model.get_parameter(name) for name in masks}
@@ -154,6 +171,7 @@ def compress(
         Masks(model, {named[name]: mask.to(named[name].device) for name, mask in masks.items()}),
         tuple(rows),
         type(piece).__name__,
+        quantised,
     )
 
 
@@ -171,13 +189,16 @@ class Plan:
         found = linear_layers(self.stack[turn], f"{self.path}.{turn}")
         return {name: module for name, module in found if name in self.shares}
 
-    def fingerprint(self, model: nn.Module, method: Method, calibration: Tensor) -> dict[str, str]:
+    def fingerprint(
+        self, model: nn.Module, method: Method, calibration: Tensor, refine: BlockTuning | None
+    ) -> dict[str, str]:
         """What tells this work from another; the same before the work and in the middle of it."""
         inside = [layer for turn in range(len(self.stack)) for layer in self.layers(turn).values()]
         changed = {id(layer.weight) for layer in inside}
         fixed = [p for p in model.parameters() if p.ndim and id(p) not in changed]
         return {
             "method": repr(method),
+            "refine": repr(refine),
             "structures": repr(self.structures),
             "shares": repr(self.shares),
             "calibration": f"{tuple(calibration.shape)} {int(calibration.long().sum())}",
@@ -238,15 +259,13 @@ def _trainable(stack: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(learned)
 
 
-def _compress_block(
-    plan: Plan, turn: int, method: Method, stream: Stream, rows: list[Row]
-) -> dict[str, Tensor]:
-    """Solve the layers of one block; the masks, by the names and in the layouts of weights."""
+def _compress_block(plan: Plan, turn: int, method: Method, stream: Stream, rows: list[Row]) -> Done:
+    """Solve the layers of one block."""
     layers = plan.layers(turn)
     with gathering(layers) as seen:
         for _ in stream.run(turn):
             pass
-    masks = {}
+    done = Done({}, {}, {})
     for name, module in layers.items():
         begun = time.perf_counter()
         layer = _layer(name, module, plan, seen)
@@ -254,12 +273,15 @@ def _compress_block(
         _write(module, solved)
         seconds = time.perf_counter() - begun
         rows.append(Row.of(layer, solved, seconds))
-        masks[f"{name}.weight"] = solved.mask.T if is_transposed(module) else solved.mask
-    return {name: mask.contiguous().cpu() for name, mask in masks.items()}
+        mask = solved.mask.T if is_transposed(module) else solved.mask
+        done.masks[f"{name}.weight"] = mask.contiguous().cpu()
+        if solved.quantised is not None:
+            done.quantised[name] = solved.quantised
+    return done
 
 
 def _layer(name: str, module: nn.Module, plan: Plan, seen: dict[str, InputStatistics]) -> Layer:
-    weight = matrix_of(module).to(torch.float32, copy=True)
+    weight = matrix_of(module).to(torch.float32, copy=True).contiguous()
     if name not in seen:
         raise ValueError(
             f"{name!r} is not reached by any token of the calibration: give more text, or leave it "
@@ -280,14 +302,18 @@ def _state(block: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu() for name, tensor in block.state_dict().items()}
 
 
-def _resumed(plan: Plan, journal: Journal) -> tuple[list[Row], dict[str, Tensor]]:
+def _resumed(
+    plan: Plan, journal: Journal
+) -> tuple[list[Row], dict[str, Tensor], dict[str, Quantised]]:
     """What earlier work has done, put into the model."""
     masks: dict[str, Tensor] = {}
+    quantised: dict[str, Quantised] = {}
     for turn in range(journal.done):
-        state, found = journal.block(turn)
-        plan.stack[turn].load_state_dict(state)
-        masks |= found
-    return [Row(**row) for row in journal.rows], masks
+        done = journal.block(turn)
+        plan.stack[turn].load_state_dict(done.state)
+        masks |= done.masks
+        quantised |= done.quantised
+    return [Row(**row) for row in journal.rows], masks, quantised
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from gossamer.nn.language.layer import Layer, Solved
+from gossamer.nn.language.quantisation import Quantised
 from gossamer.nn.pruning.masks import Masks
 
 
@@ -54,11 +55,14 @@ class Compression:
         Which weights live; ``masks.hold(optimiser)`` keeps the others at zero while one trains on.
     layers : tuple of Row
     method : str
+    quantised : dict from layers' names to Quantised
+        Of methods that round: the weights as small integers.
     """
 
     masks: Masks
     layers: tuple[Row, ...]
     method: str
+    quantised: dict[str, Quantised] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self.layers)

@@ -5,16 +5,58 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from gossamer.nn.language.compression import Row
+from gossamer.nn.language.quantisation import Quantised
 from gossamer.nn.model_files import safetensors_package
 
-_MASK = "mask:"
+
+@dataclass(eq=False)
+class Done:
+    """What has become of one block.
+
+    Attributes
+    ----------
+    state : dict
+        Of the block.
+    masks : dict from full names of weights to boolean tensors, in the layouts of the weights
+    quantised : dict from full names of layers to Quantised
+    """
+
+    state: dict[str, Tensor]
+    masks: dict[str, Tensor]
+    quantised: dict[str, Quantised]
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """All of it by one kind of name."""
+        packed = {
+            f"{n}:{part}": t for n, q in self.quantised.items() for part, t in q.pack().items()
+        }
+        kinds = {"state": self.state, "mask": self.masks, "quantised": packed}
+        return {
+            f"{kind}:{name}": tensor.detach().cpu().contiguous()
+            for kind, named in kinds.items()
+            for name, tensor in named.items()
+        }
+
+    @classmethod
+    def of_tensors(cls, tensors: Mapping[str, Tensor]) -> Done:
+        """The reverse."""
+        kinds: dict[str, dict[str, Tensor]] = {"state": {}, "mask": {}, "quantised": {}}
+        for name, tensor in tensors.items():
+            kind, _, own = name.partition(":")
+            kinds[kind][own] = tensor
+        packed: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in kinds["quantised"].items():
+            layer, _, part = name.rpartition(":")
+            packed.setdefault(layer, {})[part] = tensor
+        quantised = {name: Quantised.unpack(parts) for name, parts in packed.items()}
+        return cls(kinds["state"], kinds["mask"], quantised)
 
 
 class Journal:
@@ -53,28 +95,18 @@ class Journal:
             self.done, self.rows = known["done"], known["rows"]
         return self
 
-    def note(
-        self,
-        turn: int,
-        rows: Sequence[Row],
-        state: Mapping[str, Tensor],
-        masks: Mapping[str, Tensor],
-    ) -> None:
+    def note(self, turn: int, rows: Sequence[Row], done: Done) -> None:
         """A block is done. A stop at any moment leaves a whole record of the past."""
-        tensors = dict(state) | {_MASK + name: mask for name, mask in masks.items()}
-        whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        safetensors_package().torch.save_file(whole, self._file(turn))
+        safetensors_package().torch.save_file(done.to_tensors(), self._file(turn))
         self.done, self.rows = turn + 1, [asdict(row) for row in rows]
         record = {"work": self._fingerprint, "done": self.done, "rows": self.rows}
         fresh = self._record.with_suffix(".new")
         fresh.write_text(json.dumps(record))
         os.replace(fresh, self._record)
 
-    def block(self, turn: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The state of a block that is done, and its masks."""
-        tensors = safetensors_package().torch.load_file(self._file(turn))
-        masks = {n.removeprefix(_MASK): t for n, t in tensors.items() if n.startswith(_MASK)}
-        return {n: t for n, t in tensors.items() if not n.startswith(_MASK)}, masks
+    def block(self, turn: int) -> Done:
+        """What has become of a block."""
+        return Done.of_tensors(safetensors_package().torch.load_file(self._file(turn)))
 
     def _file(self, turn: int) -> Path:
         return self.folder / f"block-{turn}.safetensors"

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gossamer.core.result import Certificate
 from gossamer.core.structure import Structure
+from gossamer.nn.language.quantisation import Quantised
 from gossamer.nn.language.statistics import InputStatistics
 from gossamer.nn.pruning.parts import WeightPart
 from gossamer.nn.rules import Match
@@ -90,9 +91,12 @@ class Solved:
         Of methods that solve a convex problem.
     facts : dict
         Plain data that a report may show.
+    quantised : Quantised or None
+        Of methods that round what stays: the same weight as small integers.
     """
 
     weight: Tensor
     mask: Tensor
     certificate: Certificate | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    quantised: Quantised | None = None

@@ -54,11 +54,17 @@ class Stream:
         first = self._first_call(tokens[:1])
         self._width, self._dtype = first.shape[-1], first.dtype
 
+    def beside(self, name: str) -> Stream:
+        """Another stream of the same data, with hidden states in a folder of their own."""
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        return Stream(self.model, self.blocks, self.tokens, folder, self.batch_size, self.device)
+
     @torch.no_grad()
     def begin(self) -> None:
         """Write what the first block reads, of all windows."""
         states = self.states(0, new=True)
-        for at, batch in self._batches(self.tokens):
+        for at, batch in self.batches(self.tokens):
             states[at] = self._first_call(batch)
 
     def states(self, turn: int, new: bool = False) -> Tensor:
@@ -76,7 +82,7 @@ class Stream:
     def run(self, turn: int) -> Iterator[Tensor]:
         """The outputs of block number ``turn``, batch by batch."""
         block = self.blocks[turn]
-        for _, batch in self._batches(self.states(turn)):
+        for _, batch in self.batches(self.states(turn)):
             yield self._call(block, batch)
 
     @torch.no_grad()
@@ -88,17 +94,17 @@ class Stream:
             after[start : start + len(outputs)] = outputs.to(after)
             start += len(outputs)
 
-    def _batches(self, rows: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    def batches(self, rows: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Rows in batches, with their places."""
         for start in range(0, len(rows), self.batch_size):
             at = slice(start, start + self.batch_size)
             yield at, rows[at]
 
     def _call(self, block: nn.Module, hidden: Tensor) -> Tensor:
-        args, kwargs = self._arguments(len(hidden))
-        answer = block(hidden.to(self.device), *args, **kwargs)
-        return answer[0] if isinstance(answer, tuple | list) else answer
+        args, kwargs = self.arguments(len(hidden))
+        return hidden_of(block(hidden.to(self.device), *args, **kwargs))
 
-    def _arguments(self, size: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def arguments(self, size: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """What blocks get besides hidden states, in batches of this size."""
         if size not in self._calls:
             self._first_call(self.tokens[:size])
@@ -131,7 +137,7 @@ class Stream:
         if not seen:
             raise ValueError("The model's forward pass does not call its first block.")
         hidden, rest, left = seen[0]
-        given = _moved((rest, left), self.device)
+        given = converted((rest, left), lambda tensor: tensor.to(self.device))
         known = self._calls.setdefault(len(tokens), given)
         if not _same(known, given):
             raise ValueError(
@@ -141,14 +147,20 @@ class Stream:
         return hidden
 
 
-def _moved(value: Any, device: torch.device) -> Any:
-    """Tensors in tuples, lists and dicts on a device."""
+def hidden_of(answer: Any) -> Tensor:
+    """The hidden states among what a block puts out."""
+    hidden: Tensor = answer[0] if isinstance(answer, tuple | list) else answer
+    return hidden
+
+
+def converted(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Tensors in tuples, lists and dicts, each changed."""
     if isinstance(value, Tensor):
-        return value.to(device)
+        return change(value)
     if isinstance(value, tuple | list):
-        return type(value)(_moved(part, device) for part in value)
+        return type(value)(converted(part, change) for part in value)
     if isinstance(value, dict):
-        return {name: _moved(part, device) for name, part in value.items()}
+        return {name: converted(part, change) for name, part in value.items()}
     return value
 
 

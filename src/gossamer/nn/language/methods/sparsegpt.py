@@ -83,14 +83,22 @@ class SparseGPT(Method):
 
 # Of the first column's number and some columns (width, m): which of their weights stay.
 Choose = Callable[[int, Tensor], Tensor]
+# Of a column's number and the column (m,): what its weights become if they stay.
+Rounded = Callable[[int, Tensor], Tensor]
 
 
 def swept(
-    weight: Tensor, root: Tensor, choose: Choose, block_size: int, step: int | None = None
+    weight: Tensor,
+    root: Tensor,
+    choose: Choose,
+    block_size: int,
+    step: int | None = None,
+    rounded: Rounded | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The weight (m, p) after all columns are done, and its mask.
 
-    Weights are chosen ``step`` columns at a time, by default a block. Within a block each column
+    Weights are chosen ``step`` columns at a time, by default a block; those that stay may be
+    rounded, which later ones make up for too. Within a block each column
     changes the others at once; those right of it are changed by one product of matrices.
     """
     left = weight.T.clone(memory_format=torch.contiguous_format)  # a row of it is a column
@@ -103,7 +111,8 @@ def swept(
             if i % (step or block_size) == 0:
                 at = slice(i, i + (step or block_size))
                 alive[start:end][at] = choose(start + i, block[at])
-            gone[i] = block[i] * ~alive[start + i]
+            stays = block[i] if rounded is None else rounded(start + i, block[i])
+            gone[i] = block[i] - stays * alive[start + i]
             block[i:].addr_(changes[start + i, start + i : end], gone[i], alpha=-1)
         left[end:].addmm_(changes[start:end, end:].T, gone, alpha=-1)
     return (left * alive).T, alive.T
