@@ -6,13 +6,17 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from gossamer import __version__
-from gossamer.cli.options import Parser, UsageError, add_fit, numbers
+from gossamer.cli.options import Parser, UsageError, add_compress, add_fit, numbers
 
 OK, UNEXPECTED, BAD_INPUT, NOT_CERTIFIED, INTERRUPTED = 0, 1, 2, 3, 130
+
+# Options of every command, and what the parser adds.
+_COMMON = {"action", "given", "quiet", "verbose", "debug", "command"}
 
 _EXIT_CODES = """\
 exit codes: 0 done, 1 unexpected error, 2 bad usage or input, 3 fitted, but the certificate missed
@@ -65,7 +69,7 @@ def _fit(options: argparse.Namespace) -> int:
     from gossamer.report import fit_table
 
     folder = _writable(options.output)
-    own = {"table", "target", "output", "action", "given", "quiet", "verbose", "debug", "command"}
+    own = {"table", "target", "output", *_COMMON}
     asked = {name: value for name, value in vars(options).items() if name not in own}
     asked |= {"progress": _watched(options), "command": ["gossamer", *options.given]}
     return _finish(fit_table(options.table, options.target, **asked), folder, options)
@@ -119,6 +123,43 @@ def _writable(folder: Path) -> Path:
     if not os.access(folder, os.W_OK):
         raise ValueError(f"cannot write into {folder}. Choose another -o.")
     return folder
+
+
+def _compress(options: argparse.Namespace) -> int:
+    from functools import partial
+
+    _need("torch", "transformers", "safetensors", "jinja2", "matplotlib", "rich")
+    from gossamer.nn.language.directories import UNFINISHED, compress_directory
+    from gossamer.report.compression import lines, write_compression
+    from gossamer.report.progress import progress
+
+    source, folder = options.model, options.output
+    own = {"model", "output", "calibration", *_COMMON}
+    asked = {name: value for name, value in vars(options).items() if name not in own}
+    watch = partial(progress, enabled=_watched(options))
+    try:
+        done = compress_directory(source, folder, options.calibration, watch=watch, **asked)
+    except KeyboardInterrupt:
+        if not (folder / UNFINISHED).exists():
+            raise
+        _complain(f"interrupted: the same command with --resume goes on with {folder}.")
+        return INTERRUPTED
+    record = done.to_dict()
+    files = write_compression(record, folder, command=["gossamer", *options.given])
+    if not options.quiet:
+        print("\n".join(lines(record)))
+        print(f"\nmodel:  {folder.resolve()}\nreport: {files[-1].resolve()}")
+    if options.verbose:
+        sys.stderr.writelines(f"gossamer: {note}\n" for note in done.notes)
+    return OK
+
+
+def _need(*packages: str) -> None:
+    """Refuse to begin where a package is missing that the end will need."""
+    if missing := [name for name in packages if find_spec(name) is None]:
+        raise ImportError(
+            f"gossamer compress needs {', '.join(missing)}: pip install 'gossamer[llm,cli]'."
+        )
 
 
 def _predict(options: argparse.Namespace) -> int:
@@ -181,7 +222,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The command's options."""
     parser = Parser(
         prog="gossamer",
-        description="Sparse linear models of tables, with a certificate.",
+        description="Sparse models of tables, with a certificate; language models made sparse.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -206,6 +247,7 @@ def make_parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--times", type=numbers, default=(), metavar="T,...", help="survival up to these times"
     )
+    add_compress(command("compress", _compress, "make a language model sparse, and judge it"))
     demo = command("demo", _demo, "fit a real table: which genes tell four tumours apart?")
     demo.add_argument("-o", "--output", type=Path, default=Path("gossamer-demo"), metavar="OUT")
     command("info", _info, "versions, cores, cache and what is registered")

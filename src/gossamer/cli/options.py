@@ -1,4 +1,4 @@
-"""The options of ``gossamer fit``, in groups that follow the questions of a fit."""
+"""The options of ``gossamer fit`` and ``compress``, in groups that follow the questions."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ gamma, tweedie (--power), poisson, negativebinomial (--dispersion), logistic, mu
 _PENALTIES = """l1 (the default), elasticnet (--l1-ratio), l0, lq (--q), mcp and scad (--gamma),
 logsum (--epsilon), slope (--fdr), fused (--sparsity: neighbouring columns alike); with --groups
 also sparsegroup (--l1-ratio) and exclusive"""
+
+_METHODS = """wanda (the default), magnitude, or another of gossamer.nn.language.methods"""
+_ALLOCATIONS = """how the sparsity differs between layers (default: uniform)"""
 
 
 class UsageError(Exception):
@@ -55,6 +58,46 @@ def add_fit(fit: Parser) -> None:
         help="scheduler of a Dask cluster that reads the rows (TABLE: a file, a folder of Parquet "
         "files or a pattern that all workers see)",
     )
+
+
+def add_compress(compress: Parser) -> None:
+    compress.usage = "gossamer compress MODEL_DIR --calibration TEXT -o OUT [options]"
+    compress.add_argument(
+        "model", type=Path, metavar="MODEL_DIR", help="a model directory of Hugging Face"
+    )
+    compress.add_argument(
+        "--calibration", "-c", required=True, type=Path, metavar="TEXT", help="a text file, UTF-8"
+    )
+    compress.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="new")
+    sparse = compress.add_argument_group("what is sparse")
+    sparse.add_argument("--method", default="wanda", metavar="NAME", help=_METHODS)
+    sparse.add_argument(
+        "--sparsity", type=float, metavar="S", help="share of zeros (0.5, or the pattern's)"
+    )
+    sparse.add_argument(
+        "--pattern",
+        metavar="P",
+        help="2:4 keeps two of every four inputs, 16x1 whole blocks of 16 outputs by 1 input "
+        "(default: any weight)",
+    )
+    sparse.add_argument("--allocation", metavar="NAME", help=_ALLOCATIONS)
+    data = compress.add_argument_group("data")
+    data.add_argument("--samples", type=int, default=64, metavar="N", help="of the text (64)")
+    data.add_argument("--length", type=int, default=512, metavar="N", help="tokens in each (512)")
+    data.add_argument(
+        "--evaluate",
+        type=Path,
+        metavar="TEXT",
+        help="a text to judge by (default: the last tenth of the calibration text is held out)",
+    )
+    work = compress.add_argument_group("work")
+    work.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    work.add_argument("--seed", type=int, default=0, help="of all random choices (0)")
+    work.add_argument(
+        "--dtype", default="auto", help="float32, bfloat16 or float16 (default: that of the files)"
+    )
+    work.add_argument("--device", default="cpu", help="such as cuda (default: cpu)")
+    work.add_argument("--threads", type=int, metavar="N", help="default: all cores")
 
 
 def _add_loss(fit: Parser) -> None:

@@ -12,10 +12,13 @@ from gossamer.report.progress import progress
 _HOMES = {
     "summary": ("FitSummary",),
     "html": ("render_report", "write_report"),
+    "compression": ("render_compression", "write_compression"),
     "terminal": ("print_summary",),
     "options": ("FitOptions",),
     "workflow": ("FittedTable", "fit_table"),
     "plots": (
+        "plot_block_errors",
+        "plot_block_sparsity",
         "plot_calibration",
         "plot_coefficients",
         "plot_compiled",

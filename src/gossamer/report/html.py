@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from gossamer.report import plots, wording
+from gossamer.report.page import inline, page
 from gossamer.report.plots import style
 from gossamer.report.summary import Finding, FitSummary
-from gossamer.report.text import counted, number
 
 _MOST_PANELS = 8
 _MOST_ROWS = 1000
@@ -43,37 +41,22 @@ def write_report(summary: FitSummary, path: str | Path) -> Path:
 
 def render_report(summary: FitSummary) -> str:
     """The report of a fit as HTML text."""
-    environment = Environment(
-        loader=PackageLoader("gossamer.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(number=number, counted=counted)
-    return environment.get_template("template.html").render(
+    return page("template.html").render(
         s=summary,
         wording=wording,
         paths=[
-            (name, _inline(ax, f"path{index}")) for index, (name, ax) in enumerate(_paths(summary))
+            (name, inline(ax, f"path{index}")) for index, (name, ax) in enumerate(_paths(summary))
         ],
-        plots={name: _inline(draw(), name) for name, draw in _plots(summary)},
+        plots={name: inline(draw(), name) for name, draw in _plots(summary)},
         rows=list(_rows(summary)),
         found={
-            f.method: "" if (ax := _finding_plot(f)) is None else _inline(ax, f.method)
+            f.method: "" if (ax := _finding_plot(f)) is None else inline(ax, f.method)
             for f in summary.findings
         },
         open_rows=_OPEN_ROWS,
         most_rows=_MOST_ROWS,
         command=shlex.join(summary.command),
-        light=style.LIGHT,
-        dark=style.DARK,
     )
-
-
-def _inline(ax: Axes, name: str) -> Markup:
-    # The plot functions hand user text to matplotlib, which escapes it in its SVG.
-    return Markup(style.to_svg(ax, name))
 
 
 def _along(s: FitSummary) -> dict[str, Any]:

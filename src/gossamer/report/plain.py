@@ -16,7 +16,7 @@ from gossamer.report.summary import FitSummary
 def write_plain(summary: FitSummary, path: str | Path) -> Path:
     """Write what a report says in numbers and sentences; NaN and infinity become null."""
     path = Path(path)
-    text = json.dumps(_plain(as_dict(summary)), ensure_ascii=False, indent=1, allow_nan=False)
+    text = json.dumps(plain(as_dict(summary)), ensure_ascii=False, indent=1, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
     return path
 
@@ -69,15 +69,16 @@ def as_dict(s: FitSummary) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Nested plain data: arrays become lists, what is not finite null."""
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return plain(value.item())
     if isinstance(value, dict) or hasattr(value, "items"):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

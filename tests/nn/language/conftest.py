@@ -3,31 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
+from tiny_language import VOCABULARY, make_llama
 from torch import Tensor, nn
-
-VOCABULARY = 64
-
-
-def make_llama(blocks: int = 2, **changes: Any) -> nn.Module:
-    transformers = pytest.importorskip("transformers")
-    sizes = {
-        "vocab_size": VOCABULARY,
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": blocks,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 64,
-        "tie_word_embeddings": True,
-        "bos_token_id": 1,
-        "eos_token_id": 2,
-    }
-    torch.manual_seed(0)
-    return transformers.LlamaForCausalLM(transformers.LlamaConfig(**sizes | changes)).eval()
 
 
 def make_gpt2() -> nn.Module:

@@ -7,6 +7,8 @@ _HOMES = {
     "architectures": ("Architecture", "architecture_of"),
     "compressing": ("compress",),
     "compression": ("Compression",),
+    "directories": ("CompressedDirectory", "compress_directory"),
+    "files": ("load", "save"),
     "layer": ("Layer", "Solved"),
     "likelihood": ("perplexity",),
     "method": ("Method",),

@@ -228,6 +228,8 @@ def plan_of(
     shares = shares_of(structures, keep)
     if not shares:
         raise ValueError(f"keep={keep!r} fits no layer, such as {next(iter(structures))!r}.")
+    for name in shares:  # a structure that does not fit is refused before any work
+        structures[name].tiling(tuple(matrix_of(model.get_submodule(name)).shape))
     return Plan(path, stack, structures, shares)
 
 

@@ -4,6 +4,7 @@ Figures are made without pyplot: no window, no global state, safe in threads.
 """
 
 from gossamer.report.plots.bandits import plot_regret
+from gossamer.report.plots.blocks import plot_block_errors, plot_block_sparsity
 from gossamer.report.plots.compiled import plot_compiled
 from gossamer.report.plots.effects import plot_effects
 from gossamer.report.plots.features import plot_coefficients, plot_stability
@@ -20,6 +21,8 @@ from gossamer.report.plots.predictions import (
 from gossamer.report.plots.survival import plot_hazard, plot_survival
 
 __all__ = [
+    "plot_block_errors",
+    "plot_block_sparsity",
     "plot_calibration",
     "plot_coefficients",
     "plot_compiled",

@@ -1,0 +1,158 @@
+"""From a model directory to a sparse one: judged on other text, resumable, nothing overwritten."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_language import TEXT, write_model
+
+import gossamer as gs
+from gossamer.nn.language import directories
+from gossamer.nn.language.directories import compress_directory
+
+QUICK = {"samples": 4, "length": 16}
+
+
+@pytest.fixture(scope="module")
+def dense(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dense")
+    write_model(folder, blocks=3)
+    (folder / "text.txt").write_text(TEXT)
+    return folder
+
+
+@pytest.fixture
+def compressed(dense: Path, tmp_path: Path) -> Callable[..., Any]:
+    def go(name: str = "out", **options: Any) -> Any:
+        return compress_directory(dense, tmp_path / name, dense / "text.txt", **QUICK | options)
+
+    return go
+
+
+def test_what_is_told_is_true_of_what_is_written(
+    compressed: Callable[..., Any], dense: Path
+) -> None:
+    done = compressed(sparsity=0.75)
+    model, tokenizer = gs.nn.language.load(done.output)
+    held_out = TEXT[int(len(TEXT) * 0.9) :]
+    judged = gs.nn.language.tokens_of(tokenizer, held_out, 16, 16)
+    assert gs.nn.language.perplexity(model, judged) == pytest.approx(done.perplexity["sparse"])
+    before, _ = gs.nn.language.load(dense)
+    assert gs.nn.language.perplexity(before, judged) == pytest.approx(done.perplexity["dense"])
+    assert done.perplexity["sparse"] != pytest.approx(done.perplexity["dense"])
+    assert done.sparsity == 0.75
+    assert done.sample["prompt"] == held_out[:8]
+    for row in done.layers:
+        weight = model.get_parameter(f"{row['name']}.weight")
+        assert int(weight.count_nonzero()) == row["alive"] == weight.numel() // 4
+    assert len(done.layers) == 21
+    assert done.bytes["packed"] == done.bytes["dense"] // 4 + done.bytes["dense"] // 32
+    assert "held out" in done.notes[0]
+
+
+def test_another_text_to_judge_by(compressed: Callable[..., Any], tmp_path: Path) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text("zebra " * 60)
+    done = compressed(evaluate=other)
+    assert done.perplexity["text"] == "other.txt"
+    assert done.sample["prompt"] == "zebra ze"
+    assert done.notes == []
+
+
+def test_a_pattern_decides_the_sparsity(compressed: Callable[..., Any]) -> None:
+    done = compressed(pattern="1:4", method="magnitude")
+    model, _ = gs.nn.language.load(done.output)
+    weight = model.model.layers[2].self_attn.q_proj.weight
+    assert torch.all(weight.view(32, 8, 4).count_nonzero(-1) == 1)
+    assert done.sparsity == done.settings["sparsity"] == 0.75
+
+
+@contextmanager
+def stopping(steps: int, description: str) -> Iterator[Callable[[], None]]:
+    """Ctrl-C after the second block."""
+    done = 0
+
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        if done == 2 and "block" in description:
+            raise KeyboardInterrupt
+
+    yield advance
+
+
+def test_an_interrupted_run_goes_on_to_the_same_model(
+    compressed: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = compressed("whole")
+    with pytest.raises(KeyboardInterrupt):
+        compressed("cut", watch=stopping)
+    assert not (tmp_path / "cut" / "config.json").exists()
+    with pytest.raises(ValueError, match=r"unfinished run\. Add --resume"):
+        compressed("cut")
+    with pytest.raises(ValueError, match=r"sparsity: the unfinished run .* had 0\.5, not 0\.25"):
+        compressed("cut", resume=True, sparsity=0.25)
+    judged, inner = [], directories._judged
+    monkeypatch.setattr(directories, "_judged", lambda *given: judged.append(1) or inner(*given))
+    done = compressed("cut", resume=True)
+    assert len(judged) == 1  # the dense model is not judged again
+    assert done.perplexity == whole.perplexity
+    files = [load_file(tmp_path / name / "model.safetensors") for name in ("whole", "cut")]
+    assert files[0].keys() == files[1].keys()
+    assert all(torch.equal(files[0][name], files[1][name]) for name in files[0])
+    assert not (tmp_path / "cut" / "unfinished").exists()
+
+
+def test_no_model_is_overwritten(compressed: Callable[..., Any], dense: Path) -> None:
+    compressed()
+    with pytest.raises(ValueError, match="holds a model already"):
+        compressed()
+    with pytest.raises(ValueError, match="the dense model itself"):
+        compress_directory(dense, dense, dense / "text.txt")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sparsity": 1.0}, r"sparsity: a share in \[0, 1\), got 1.0"),
+        ({"sparsity": 0.7, "pattern": "2:4"}, "pattern 2:4 makes 0.5 of the weights zero, not 0.7"),
+        ({"samples": 0}, "samples: at least 1, got 0"),
+        ({"length": 1}, "length: at least 2, got 1"),
+        ({"length": 65}, "the model reads at most 64 tokens, got 65"),
+        ({"samples": 10_000}, "too few for 10000 windows"),
+        ({"method": "wandb"}, "wanda"),
+        ({"pattern": "checks"}, "2:4"),
+        ({"pattern": "0:4"}, "n must be an integer >= 1"),
+        ({"pattern": "7x1"}, "7 must divide"),
+        ({"evaluate": "nothing.txt"}, "no text file nothing.txt"),
+    ],
+    ids=lambda value: " ".join(map(str, value.items()) if isinstance(value, dict) else ()),
+)
+def test_options_that_are_refused(
+    compressed: Callable[..., Any], tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        compressed(**options)
+    assert not (tmp_path / "out").exists(), "a refused call leaves nothing behind"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"", "is empty"), (b"\xff\xfe\x00", "no text in UTF-8")]
+)
+def test_texts_that_are_refused(dense: Path, tmp_path: Path, content: bytes, message: str) -> None:
+    text = tmp_path / "text.txt"
+    text.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        compress_directory(dense, tmp_path / "out", text)
+
+
+def test_the_record_is_plain_data(compressed: Callable[..., Any]) -> None:
+    record = compressed().to_dict()
+    assert json.loads(json.dumps(record)) == record
