@@ -126,8 +126,13 @@ def _is_stack(module: nn.Module) -> bool:
 def linear_layers(block: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
     """The layers of a block that multiply by a matrix, with their names."""
     for name, module in block.named_modules(prefix=prefix):
-        if isinstance(module, nn.Linear) or is_transposed(module):
+        if is_linear(module):
             yield name, module
+
+
+def is_linear(module: nn.Module) -> bool:
+    """Whether a layer is linear, of PyTorch or the transposed one of transformers."""
+    return isinstance(module, nn.Linear) or is_transposed(module)
 
 
 def is_transposed(module: nn.Module) -> bool:

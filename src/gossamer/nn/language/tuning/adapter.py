@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from gossamer.nn.language.architectures import is_linear
 from gossamer.nn.rules import Key, match
 
 On = str | type[nn.Module] | Callable[[str, nn.Module], bool] | Mapping[Key, bool | None]
@@ -209,16 +210,6 @@ def linear_layers(model: nn.Module, on: On = "*") -> dict[str, Any]:
     if "weight" in layers:
         raise ValueError("model is a linear layer itself: put it into nn.Sequential(...).")
     return layers
-
-
-def is_linear(module: nn.Module) -> bool:
-    """Whether a layer is linear, of PyTorch or the transposed one of transformers."""
-    return isinstance(module, nn.Linear) or inputs_first(module)
-
-
-def inputs_first(layer: nn.Module) -> bool:
-    """Whether a linear layer's weight is (inputs, outputs), as GPT-2's are."""
-    return type(layer).__name__ == "Conv1D" and hasattr(layer, "nf")
 
 
 def _flags(model: Any) -> dict[nn.Parameter, bool]:

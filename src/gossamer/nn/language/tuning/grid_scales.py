@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gossamer.nn.language.architectures import is_transposed
 from gossamer.nn.language.quantisation import Quantised
-from gossamer.nn.language.tuning.adapter import Adapted, Adapter, inputs_first
+from gossamer.nn.language.tuning.adapter import Adapted, Adapter
 
 
 class GridScales(Adapter):
@@ -86,7 +87,7 @@ class Rescaled(Adapted):
 
     def changed_weight(self) -> Tensor:
         weight = self._matrix().to(self.layer.weight.dtype)
-        return weight.t() if inputs_first(self.layer) else weight
+        return weight.t() if is_transposed(self.layer) else weight
 
     @torch.no_grad()
     def merge_(self) -> None:
@@ -94,7 +95,7 @@ class Rescaled(Adapted):
         for whole, own in ((grid.scales, self.scales), (grid.zeros, self.zeros)):
             whole.view(-1)[self.places] = own.half().float()
         weight = self.quantised.weight()
-        self.layer.weight.copy_(weight.t() if inputs_first(self.layer) else weight)
+        self.layer.weight.copy_(weight.t() if is_transposed(self.layer) else weight)
 
     def _matrix(self) -> Tensor:
         """(outputs, inputs), zero but for living groups."""

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gossamer.nn.language.tuning.adapter import Adapted, Adapter, On, inputs_first
+from gossamer.nn.language.architectures import is_transposed
+from gossamer.nn.language.tuning.adapter import Adapted, Adapter, On
 from gossamer.nn.language.tuning.registry import ADAPTERS
 from gossamer.nn.language.tuning.remade import remade_linear
 
@@ -143,4 +144,4 @@ class Multiplied(Adapted):
         return factors.to(self.layer.weight.dtype)
 
     def _outputs_first(self, weight: Tensor) -> Tensor:
-        return weight.t() if inputs_first(self.layer) else weight
+        return weight.t() if is_transposed(self.layer) else weight
