@@ -12,7 +12,7 @@ from torch import nn
 from gossamer.nn.comparison import compare
 from gossamer.nn.flops import count_macs, uses
 from gossamer.nn.layer_table import summary
-from gossamer.nn.memory import parameter_bytes, peak_activation_bytes
+from gossamer.nn.memory import backward_bytes, parameter_bytes, peak_activation_bytes
 from gossamer.nn.models import LeNet5, MobileNetV2
 from gossamer.nn.shrinking import shrink
 
@@ -205,3 +205,11 @@ def test_layers_that_are_gone_or_renamed() -> None:
     assert found.layers() == {"0": (8, 16)}
     assert str(found).splitlines()[2].split() == ["1", "10", "0", "0.0%"]
     assert "forward pass" not in str(found)
+
+
+def test_backward_bytes_count_what_a_view_keeps_alive():
+    layer = nn.Linear(10, 5, bias=False)
+    x = torch.randn(100, 40)
+    whole = backward_bytes(layer, lambda: layer(x[:, :10]).sum())
+    copied = backward_bytes(layer, lambda: layer(x[:, :10].contiguous()).sum())
+    assert (whole, copied) == (4 * 4000, 4 * 1000)

@@ -82,6 +82,16 @@ def test_merge_changes_only_the_selected_columns_and_puts_the_order_back(tiny, t
         assert same.all(), name
 
 
+def test_zeros_of_a_pruned_model_stay(tiny, tokens):
+    masks = gs.nn.prune(tiny, keep=0.5, on={"*_proj": gs.Elements()})
+    adapter = S2FT(tiny, heads=0.5, channels=0.5)
+    gs.nn.language.fine_tune(tiny, [tokens], adapter, steps=3, lr=1e-2)
+    tuned = tiny(tokens).logits.detach()
+    adapter.merge()
+    torch.testing.assert_close(tiny(tokens).logits, tuned, atol=1e-5, rtol=0)
+    assert all(torch.equal(weight != 0, mask) for weight, mask in masks.masks.items())
+
+
 def test_remove_restores_the_model(tiny, tokens):
     before = copy.deepcopy(tiny.state_dict())
     adapter = S2FT(tiny)

@@ -55,7 +55,8 @@ class S2FT(Adapter):
     -----
     How many heads a block tunes is drawn at random over all blocks; which of them, block by block:
     where groups of heads share keys and values, heads stay with their group, and groups are filled
-    one after the other. :meth:`merge` and :meth:`remove` put the order back.
+    one after the other. :meth:`merge` and :meth:`remove` put the order back. Weights that are zero,
+    as those of a pruned model, stay zero.
 
     References
     ----------
@@ -88,6 +89,9 @@ class S2FT(Adapter):
         super().__init__(model, {name: True for name in self._moves})
         for move in moves:
             move.make()
+        for layer in self.layers.values():
+            assert isinstance(layer, FirstInputs)
+            layer.hold_zeros()
 
     @property
     def selected(self) -> dict[str, Tensor]:
@@ -119,19 +123,32 @@ class S2FT(Adapter):
 class FirstInputs(Adapted):
     """A frozen layer, and a change of what its first inputs do."""
 
+    alive: Tensor | None
+
     def __init__(self, layer: Any, count: int) -> None:
         super().__init__(layer)
         matrix = matrix_of(layer)
         self.delta = nn.Parameter(matrix.new_zeros(len(matrix), count))
+        self.register_buffer("alive", None, persistent=False)
+
+    def hold_zeros(self) -> None:
+        """Leave what is zero in the layer at zero."""
+        alive = matrix_of(self.layer)[:, : self.delta.shape[1]] != 0
+        self.alive = None if alive.all() else alive
+
+    @property
+    def change(self) -> Tensor:
+        """(outputs, k) what is added to the first columns."""
+        return self.delta if self.alive is None else self.delta * self.alive
 
     def forward(self, inputs: Tensor) -> Tensor:
         # a copy: a view would keep all inputs for the backward pass
         first = inputs[..., : self.delta.shape[1]].contiguous()
-        return self.layer(inputs) + F.linear(first, self.delta)
+        return self.layer(inputs) + F.linear(first, self.change)
 
     def changed_weight(self) -> Tensor:
         changed = matrix_of(self.layer).clone()
-        changed[:, : self.delta.shape[1]] += self.delta
+        changed[:, : self.delta.shape[1]] += self.change
         return changed.T if is_transposed(self.layer) else changed
 
 

@@ -56,7 +56,8 @@ class SLoPe(Adapter):
     Notes
     -----
     On a CPU, or without kernels for the pattern, this trains no faster than dense: it is the
-    method's arithmetic, with zeros multiplied.
+    method's arithmetic, with zeros multiplied. A loop of your own calls ``at(progress)`` before
+    each step, with the share of the steps that are done, as :func:`fine_tune` does.
 
     References
     ----------

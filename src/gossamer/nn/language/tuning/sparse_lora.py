@@ -78,7 +78,8 @@ class SparseLoRA(Adapter):
     Notes
     -----
     The choice costs ``estimator_rank`` (inputs + outputs) multiplications a token and layer. Chosen
-    rows of a weight are copied, in both passes, so that few tokens gain nothing.
+    rows of a weight are copied, in both passes, so that few tokens gain nothing. Move the model to
+    its device first: the weights at low rank stay where they were made.
 
     References
     ----------
