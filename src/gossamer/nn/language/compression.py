@@ -67,6 +67,9 @@ class Compression:
     def __iter__(self) -> Iterator[Row]:
         return iter(self.layers)
 
+    def __len__(self) -> int:
+        return len(self.layers)
+
     @property
     def sparsity(self) -> float:
         """Share of the weights of all these layers that are gone."""
