@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import gossamer as gs
-from gossamer.runtime import choosing, compiling
+from gossamer.runtime import choosing, compiling, tying
 
 
 def sparse_layers_win(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,10 +21,10 @@ def sparse_layers_win(monkeypatch: pytest.MonkeyPatch) -> None:
     Layouts of fewer bytes run earlier, whatever is known of their speed on this machine.
     """
 
-    def race(runs: Sequence[Callable[[], Any]], seconds: float = 0.1) -> list[float]:
+    def race(runs: Sequence[Callable[[], Any]], *_: Any, **__: Any) -> list[float]:
         return [1.0, *np.linspace(0.5, 0.6, len(runs) - 1)]
 
-    for module in (choosing, compiling):
+    for module in (choosing, compiling, tying):
         monkeypatch.setattr(module, "race", race)
     # the function has the name of its module
     shortlist = sys.modules["gossamer.runtime.shortlist"]

@@ -74,7 +74,7 @@ def test_whole_models(make: type, shape: tuple[int, ...], monkeypatch: pytest.Mo
 
 
 def test_a_race_that_nothing_wins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choosing, "race", lambda runs: [1.0, *[2.0] * (len(runs) - 1)])
+    monkeypatch.setattr(choosing, "race", lambda runs, **_: [1.0, *[2.0] * (len(runs) - 1)])
     model = pruned(mlp())
     fast = gs.compile(model, torch.randn(1, 64))
     assert runtime_layers(fast) == []

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import gossamer as gs
 from gossamer.nn.models import ResidualNet
 from gossamer.runtime import Bounds, LayoutModule
-from gossamer.runtime.example_calls import example_calls
+from gossamer.runtime.example_calls import Example, example_calls
 from gossamer.runtime.fusing import bounds_of, fold_norms, readers
 
 
@@ -32,7 +32,7 @@ def settled(model: nn.Module) -> nn.Module:
 
 
 def folded(model: nn.Module, x: Tensor) -> nn.Module:
-    calls, _ = example_calls(model, model.modules(), (x,))
+    calls, _ = example_calls(model, model.modules(), Example((x,)))
     return fold_norms(model, calls)
 
 
@@ -107,7 +107,7 @@ def test_only_what_nothing_else_reads(make: type, monkeypatch: pytest.MonkeyPatc
 
 def test_sequences_are_known_without_tracing() -> None:
     model = Deciding()
-    calls, _ = example_calls(model, model.modules(), (torch.ones(1, 32),))
+    calls, _ = example_calls(model, model.modules(), Example((torch.ones(1, 32),)))
     assert readers(model, calls)[model.parts[0]] is model.parts[1]
 
 

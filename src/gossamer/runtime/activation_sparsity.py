@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gossamer.nn.channels import evaluating, positional
 from gossamer.nn.rules import shares_of
+from gossamer.runtime.example_calls import Example
 from gossamer.runtime.skipping_linear import SkippingLinear
 from gossamer.runtime.swapping import has_hooks, swapped
 
@@ -56,7 +56,7 @@ class TopInputs(nn.Module):
 
 def sparsify_activations(
     model: nn.Module,
-    example_inputs: Tensor | Sequence[Any] | None = None,
+    example_inputs: Tensor | Sequence[Any] | Mapping[str, Any] | None = None,
     keep: float | Mapping[str, float] = 0.5,
     *,
     criterion: str = "auto",
@@ -75,7 +75,7 @@ def sparsify_activations(
     model : nn.Module
         Its layers of class ``nn.Linear`` are replaced by :class:`SkippingLinear`, in the copy.
         Those with hooks stay.
-    example_inputs : tensor, or sequence of the forward method's positional arguments
+    example_inputs : tensor, sequence of the forward method's arguments, or mapping by their names
         Data to calibrate with: the more tokens or samples, the closer the share that is kept comes
         to ``keep``. Not needed where ``keep`` is 1, nor for the rule ``"top_k"`` and a given
         criterion.
@@ -142,7 +142,9 @@ def sparsify_activations(
     return swapped(model, make).eval()
 
 
-def activation_zeros(model: nn.Module, example_inputs: Tensor | Sequence[Any]) -> dict[str, float]:
+def activation_zeros(
+    model: nn.Module, example_inputs: Tensor | Sequence[Any] | Mapping[str, Any]
+) -> dict[str, float]:
     """Share of zeros among the inputs of each linear layer: what skipping could leave out.
 
     Inputs that a :class:`SkippingLinear` cuts count as zeros.
@@ -229,10 +231,10 @@ def _inputs(model: nn.Module, example_inputs: Any, names: Sequence[str]) -> dict
 
 def _watch(model: nn.Module, example_inputs: Any, note: Any, names: Sequence[str]) -> None:
     """Call ``note(name, x)`` with the inputs of the named layers in a pass over the examples."""
-    with evaluating(model), torch.no_grad(), ExitStack() as stack:
+    with ExitStack() as stack:
         for name in names:
             handle = model.get_submodule(name).register_forward_pre_hook(
                 lambda module, inputs, name=name: note(name, inputs[0])
             )
             stack.callback(handle.remove)
-        model(*positional(example_inputs))
+        Example.of(example_inputs).run_once(model)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from math import isfinite
@@ -35,7 +34,13 @@ class Choice:
 
 
 def choose(
-    name: str, module: nn.Module, call: Call, options: Options, tolerance: float, seconds: float
+    name: str,
+    module: nn.Module,
+    call: Call,
+    options: Options,
+    tolerance: float,
+    seconds: float,
+    per_byte: float = 0.0,
 ) -> Choice:
     """Measure a layer against what could replace it.
 
@@ -44,6 +49,8 @@ def choose(
     call : what the layer saw in the example
     tolerance : of the outputs
     seconds : that the whole model takes
+    per_byte : seconds to add for each byte of a weight
+        Runs find it in the cache; a model that does not fit there reads it from memory.
     """
     with torch.no_grad():
         expected = call.of(module)
@@ -64,17 +71,19 @@ def choose(
                     f"largest number, more than the tolerance of {tolerance:.2g}: {remedy}."
                 )
     dense, *times = race([partial(call.of, way) for way in (module, *found)])
-    best = _best(dense, times, [parameter_bytes(one) for one in found], options, call, seconds)
     weight: Any = module.weight
-    size = parameter_bytes(module)
+    size, sizes = parameter_bytes(module), [parameter_bytes(one) for one in found]
+    costs = [time + per_byte * one for time, one in zip(times, sizes, strict=True)]
+    cost = dense + per_byte * size
+    best = _best(cost, costs, sizes, options, call, seconds)
     sparsity = 1 - int(weight.count_nonzero()) / max(weight.numel(), 1)
     common = (name, type(module).__name__, sparsity)
     dense_row = Row(*common, DENSE, dense, dense, size, size)
     if best is None:
         return Choice(module, None, dense_row, dense_row, 0.0, 0.0)
     new = found[best]
-    row = Row(*common, layout_of(new), dense, times[best], size, parameter_bytes(new))
-    return Choice(module, new, row, dense_row, apart[best], (dense - times[best]) * call.count)
+    row = Row(*common, layout_of(new), dense, times[best], size, sizes[best])
+    return Choice(module, new, row, dense_row, apart[best], (cost - costs[best]) * call.count)
 
 
 def _best(
@@ -102,17 +111,3 @@ def layout_of(module: nn.Module) -> str:
     block = "" if height == width == 1 else f" {height}x{width}"
     precision = "" if layout.precision in ("float32", layout.name) else f" {layout.precision}"
     return f"{layout.name}{block}{precision}"
-
-
-def tie(choices: Iterable[Choice]) -> None:
-    """Let layers that shared a weight, and got the same layout, share its arrays."""
-    first: dict[tuple[Any, ...], LayoutModule] = {}
-    for choice in choices:
-        new = choice.replacement
-        if isinstance(new, LayoutModule):
-            numbers = tuple(sorted(new.layout_numbers.items()))
-            same = first.setdefault((id(choice.module.weight), new.layout_name, numbers), new)
-            if same is not new:
-                for name in new.layout_arrays:
-                    setattr(new, name, getattr(same, name))
-                new.forget_views()

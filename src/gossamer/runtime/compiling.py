@@ -11,18 +11,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.prune import BasePruningMethod
 
-from gossamer.nn.channels import positional
 from gossamer.nn.memory import parameter_bytes
+from gossamer.runtime.alike import Chooser
 from gossamer.runtime.candidates import OBJECTIVES, VALUES, Options, replaceable
 from gossamer.runtime.candidates.attention import opened
-from gossamer.runtime.choosing import Choice, allowance, choose, tie
+from gossamer.runtime.choosing import Choice, allowance
 from gossamer.runtime.compile_report import ATTRIBUTE, CompileReport, Row
-from gossamer.runtime.example_calls import Call, deviation, example_calls
+from gossamer.runtime.example_calls import Call, Example, deviation, example_calls
 from gossamer.runtime.fusing import fold_norms, fuse_activations, readers
 from gossamer.runtime.layout_module import LayoutModule
 from gossamer.runtime.racing import race
 from gossamer.runtime.swapping import copied, has_hooks, put_in
 from gossamer.runtime.threads import checked_threads
+from gossamer.runtime.tying import tied
 
 # By which share of the largest output the outputs may differ: rounding, for weights as they are.
 TOLERANCES = {"float32": 1e-4, "bfloat16": 0.05, "int8": 0.05}
@@ -31,7 +32,7 @@ _SECONDS = 0.5  # to measure a whole model
 
 def compile(
     model: nn.Module,
-    example_inputs: Tensor | Sequence[Any],
+    example_inputs: Tensor | Sequence[Any] | Mapping[str, Any],
     objective: str = "latency",
     *,
     values: str = "float32",
@@ -53,7 +54,7 @@ def compile(
     model : nn.Module
         Left as it is. Its zeros are what counts, however they came about: ``gs.nn.prune``,
         ``SparseTraining``, ``finalise()`` of ``gs.nn.sparsify``. float32, on the CPU.
-    example_inputs : tensor, or sequence of the forward method's positional arguments
+    example_inputs : tensor, sequence of the forward method's arguments, or mapping by their names
         Of the size that matters: one sample where latency of single requests does, a batch where
         throughput does. The result takes other sizes too, at most as fast as it can with the
         layouts that were chosen for this one.
@@ -103,15 +104,15 @@ def compile(
     options = _options(objective, values, threads)
     limit = _limit(values, tolerance)
     _check(model)
-    inputs = positional(example_inputs)
+    example = Example.of(example_inputs)
     before = copied(model).eval().requires_grad_(False)
-    plan = _Plan.of(deepcopy(before), inputs)
-    found = plan.choices(options, limit, race([partial(before, *inputs)])[0], progress)
+    plan = _Plan.of(deepcopy(before), example)
+    found = plan.choices(options, limit, race([partial(example.run, before)])[0], progress)
     with torch.no_grad():
-        expected = before(*inputs)
-        fast, times, used = _fastest(before, plan, found, inputs, options)
-        apart = deviation(fast(*inputs), expected)
-        steady = apart <= limit or deviation(before(*inputs), expected) <= limit
+        expected = example.run(before)
+        fast, times, used = _fastest(before, plan, found, example, options)
+        apart = deviation(example.run(fast), expected)
+        steady = apart <= limit or deviation(example.run(before), expected) <= limit
     if not steady:
         raise ValueError(
             "model gives other outputs at each call with example_inputs: by chance, by a state "
@@ -139,18 +140,18 @@ class _Plan:
         self.follows: dict[nn.Module, nn.Module] = {}
 
     @classmethod
-    def of(cls, model: nn.Module, inputs: tuple[Any, ...]) -> _Plan:
+    def of(cls, model: nn.Module, example: Example) -> _Plan:
         attentions = [m for m in model.modules() if isinstance(m, nn.MultiheadAttention)]
         names = {module: name for name, module in model.named_modules()}
-        seen, _ = example_calls(model, attentions, inputs)
+        seen, _ = example_calls(model, attentions, example)
         made = {
             module: opened(module, call.args, dict(call.kwargs)) for module, call in seen.items()
         }
         new = {old: module for old, module in made.items() if module is not None}
         self = cls(put_in(model, new), {names[old]: old for old in new})
-        calls, _ = example_calls(self.model, list(self.model.modules())[1:], inputs)
+        calls, _ = example_calls(self.model, list(self.model.modules())[1:], example)
         self.model = fold_norms(self.model, calls)
-        self.calls, _ = example_calls(self.model, self.model.modules(), inputs)
+        self.calls, _ = example_calls(self.model, self.model.modules(), example)
         self.follows = readers(self.model, self.calls)
         return self
 
@@ -163,15 +164,15 @@ class _Plan:
     ) -> list[Choice]:
         """What should become of each layer that is of a known kind and was called."""
         names = {module: name for name, module in self.model.named_modules()}
+        choose = Chooser(options, tolerance, seconds, parameter_bytes(self.model))
         found = []
         for module, call in self.calls.items():
             if not replaceable(module) or not _plainly_called(module, call):
                 continue
             if progress is not None:
                 progress(names[module])
-            found.append(choose(names[module], module, call, options, tolerance, seconds))
-        tie(found)
-        return found
+            found.append(choose(names[module], module, call))
+        return tied(found, self.calls, tolerance, seconds)
 
     def made(self, choices: Iterable[Choice]) -> nn.Module:
         """The model with these choices."""
@@ -197,18 +198,18 @@ def _fastest(
     before: nn.Module,
     plan: _Plan,
     choices: list[Choice],
-    inputs: tuple[Any, ...],
+    example: Example,
     options: Options,
 ) -> tuple[nn.Module, tuple[float, float], list[Choice]]:
     """The model with as many of the choices as do not make it slower as a whole than they may.
 
     Returns it, the times of the model before and of it, and the choices that it has.
     """
-    found = _working(plan, [choice for choice in choices if choice.replacement], inputs)
+    found = _working(plan, [choice for choice in choices if choice.replacement], example)
     used = sorted(found, key=lambda choice: choice.gain, reverse=True)
     while True:
         fast = plan.made(used)
-        old, new = race([partial(before, *inputs), partial(fast, *inputs)], _SECONDS)
+        old, new = race([partial(example.run, before), partial(example.run, fast)], _SECONDS)
         if new <= old * (1 + allowance(options) * len(used)):
             return fast, (old, new), used
         if not used:
@@ -221,12 +222,12 @@ def _plainly_called(module: nn.Module, call: Call) -> bool:
     return not (call.kwargs or has_hooks(module))
 
 
-def _working(plan: _Plan, choices: list[Choice], inputs: tuple[Any, ...]) -> list[Choice]:
+def _working(plan: _Plan, choices: list[Choice], example: Example) -> list[Choice]:
     """The choices with which the model runs: it may read a layer's weight as well as call it."""
 
     def runs(some: list[Choice]) -> bool:
         try:
-            plan.made(some)(*inputs)
+            example.run(plan.made(some))
         except AttributeError:
             return False
         return True

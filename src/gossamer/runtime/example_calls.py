@@ -4,13 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from gossamer.nn.channels import evaluating
+from gossamer.nn.channels import evaluating, positional
+
+
+@dataclass(frozen=True)
+class Example:
+    """The arguments of a model's forward method, by place and by name."""
+
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, example_inputs: Any) -> Self:
+        """What users give: a tensor, a sequence of arguments, or a mapping from their names.
+
+        >>> Example.of({"x": 1}), Example.of([1, 2]).args
+        (Example(args=(), kwargs={'x': 1}), (1, 2))
+        """
+        if isinstance(example_inputs, Mapping):
+            return cls(kwargs=dict(example_inputs))
+        return cls(positional(example_inputs))
+
+    def run(self, model: nn.Module) -> Any:
+        """What the model gives for it.
+
+        Objects that it may write into, such as a cache of keys and values, are copied before, so
+        that each call meets the same; tensors, and lists and dicts of them, are passed as they are.
+        """
+        given = self.args, self.kwargs
+        leaves = torch.utils._pytree.tree_leaves(given, is_leaf=_is_plain)
+        kept = {id(leaf): leaf for leaf in leaves if isinstance(leaf, Tensor)}
+        args, kwargs = deepcopy(given, kept)
+        return model(*args, **kwargs)
+
+    def run_once(self, model: nn.Module) -> Any:
+        """The same in evaluation mode, without gradients."""
+        with evaluating(model), torch.no_grad():
+            return self.run(model)
+
+
+def _is_plain(value: Any) -> bool:
+    return not isinstance(value, tuple | list | dict)
 
 
 @dataclass(frozen=True)
@@ -32,7 +73,7 @@ class Call:
 
 
 def example_calls(
-    model: nn.Module, modules: Iterable[nn.Module], inputs: tuple[Any, ...]
+    model: nn.Module, modules: Iterable[nn.Module], example: Example
 ) -> tuple[dict[nn.Module, Call], Any]:
     """The calls of those modules that are called at all, in order, and the model's output."""
     calls: dict[nn.Module, Call] = {}
@@ -48,14 +89,8 @@ def example_calls(
         for module in modules:
             hook = module.register_forward_pre_hook(note, with_kwargs=True)
             stack.callback(hook.remove)
-        output = run_once(model, inputs)
+        output = example.run_once(model)
     return calls, output
-
-
-def run_once(model: nn.Module, inputs: tuple[Any, ...]) -> Any:
-    """The model's output in evaluation mode, without gradients."""
-    with evaluating(model), torch.no_grad():
-        return model(*inputs)
 
 
 def tensors_in(value: Any) -> list[Tensor]:

@@ -71,6 +71,15 @@ class Layout(ABC):
     def products(self) -> Sequence[Product]:
         """The kernels that can multiply with it, at least one of them for any number of samples."""
 
+    rows_fast: ClassVar[bool] = False
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """Rows of the dense weight: (count,) indices to (count, inputs), float32.
+
+        Kinds with ``rows_fast`` read no others.
+        """
+        return self.dense()[rows]
+
     def arrays(self) -> dict[str, np.ndarray]:
         """Its arrays by name, as they are saved."""
         return {n: value for n, value in self._fields().items() if isinstance(value, np.ndarray)}

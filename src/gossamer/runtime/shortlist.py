@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gossamer.runtime.layout import LAYOUTS, Layout
+from gossamer.runtime.layout import LAYOUTS, Layout, options_of
 from gossamer.runtime.planning import remembered_plan
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def shortlist(weight: np.ndarray, samples: int, options: Options) -> list[Layout
     >>> shortlist(weight, 1, Options())[0].name
     'blocks'
     """
+    if options.like is not None:
+        return _like(options.like, weight)
     found = list(_fitting(np.ascontiguousarray(weight), options.precisions))
     if options.objective == "memory":
         found.sort(key=lambda layout: layout.nbytes)
@@ -63,6 +65,18 @@ def shortlist(weight: np.ndarray, samples: int, options: Options) -> list[Layout
     precisions = [layout.precision for layout in found]
     best = [precisions.index(precision) for precision in set(precisions)]
     return [layout for place, layout in enumerate(found) if place < LENGTH or place in best]
+
+
+def _like(layout: Layout, weight: np.ndarray) -> list[Layout]:
+    """The layout of that kind, with the same options; none where the zeros do not fit."""
+    options = options_of(type(layout))
+    with suppress(ValueError):
+        return [
+            type(layout).build(
+                weight, **{n: v for n, v in layout.numbers().items() if n in options}
+            )
+        ]
+    return []
 
 
 def _fitting(weight: np.ndarray, precisions: Sequence[str]) -> Iterator[Layout]:
@@ -76,7 +90,7 @@ def _fitting(weight: np.ndarray, precisions: Sequence[str]) -> Iterator[Layout]:
             height, width = variant.get("height", 1), variant.get("width", 1)
             if dense and height < HIGHEST and kind.name not in ROUNDED:
                 continue
-            if _stored(weight, height, width) > 2 * nonzeros:
+            if stored(weight, height, width) > 2 * nonzeros:
                 continue
             with suppress(ValueError):  # zeros of another pattern
                 yield kind.build(weight, **variant)
@@ -90,7 +104,7 @@ def _variants(kind: type[Layout], precisions: Sequence[str]) -> Iterator[Mapping
             yield {**variant, "precision": precision}
 
 
-def _stored(weight: np.ndarray, height: int, width: int) -> int:
+def stored(weight: np.ndarray, height: int, width: int) -> int:
     """How many values the blocks that are not zero hold; more than all where they do not fit."""
     rows, inputs = weight.shape
     if rows % height or inputs % width:

@@ -12,6 +12,7 @@ from gossamer.kernels import slabs, strips, tiles
 from gossamer.kernels.machine import accumulators
 from gossamer.runtime.compiled import compiled
 from gossamer.runtime.product import Product, reads, scaling
+from gossamer.runtime.stored_values import as_float32
 
 # Lanes of a vector and vectors across a panel: for few samples, and for many.
 PANELS = ((4, 1), (8, 1), (16, 1), (16, 2), (16, 4))
@@ -170,3 +171,16 @@ def dense_of_blocks(
     block_rows = np.repeat(np.arange(rows // height), np.diff(starts))
     tiles[block_rows, columns] = values.reshape(-1, width, height)
     return tiles.transpose(0, 3, 1, 2).reshape(rows, inputs)
+
+
+def rows_of_blocks(layout: Any, rows: np.ndarray, height: int = 1, width: int = 1) -> np.ndarray:
+    """Rows of the weight whose blocks a layout stores as :func:`block_arrays` gives them."""
+    first = layout.starts[rows // height].astype(np.int64)
+    counts = layout.starts[rows // height + 1] - first
+    place = np.repeat(np.arange(rows.size), counts)
+    block = np.arange(place.size) + np.repeat(first - np.cumsum(counts) + counts, counts)
+    lane = (rows % height)[place]
+    taken = np.zeros((rows.size, layout.inputs // width, width), np.float32)
+    values = layout.values.reshape(-1, width, height)[block, :, lane]
+    taken[place, layout.columns[block]] = as_float32(values)
+    return taken.reshape(rows.size, layout.inputs)

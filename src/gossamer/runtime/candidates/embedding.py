@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -48,7 +47,7 @@ class FewerRowsEmbedding(nn.Module):
 
 
 class RuntimeEmbedding(LayoutModule):
-    """An embedding whose rows are stored as CSR: value and column of each non-zero.
+    """An embedding whose rows are in a layout, such as CSR: value and column of each non-zero.
 
     Examples
     --------
@@ -65,17 +64,10 @@ class RuntimeEmbedding(LayoutModule):
         if watched(x):
             return F.embedding(x, self.dense_weight())
         layout = self.layout
-        assert isinstance(layout, CSR)
         wanted = x.reshape(-1).numpy()
         if wanted.size and not 0 <= wanted.min() <= wanted.max() < layout.rows:
             raise IndexError(f"x must be from 0 to {layout.rows - 1}.")
-        first = layout.starts[wanted].astype(np.int64)
-        counts = layout.starts[wanted + 1] - first
-        rows = np.repeat(np.arange(wanted.size), counts)
-        stored = np.arange(rows.size) + np.repeat(first - np.cumsum(counts) + counts, counts)
-        y = np.zeros((wanted.size, layout.inputs), np.float32)
-        y[rows, layout.columns[stored]] = layout.values[stored]
-        return torch.from_numpy(y).view(*x.shape, layout.inputs)
+        return torch.from_numpy(layout.take(wanted)).view(*x.shape, layout.inputs)
 
     def to_dense(self) -> nn.Module:
         """The embedding of torch's that gives the same."""

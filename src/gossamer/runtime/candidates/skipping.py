@@ -21,6 +21,8 @@ _LEAST_ZEROS = 0.3  # fewer may be there by chance, in one example
 @candidates_for(nn.Linear)
 def skipping(module: nn.Linear, inputs: tuple[Any, ...], options: Options) -> Iterator[nn.Module]:
     """The module that skips zeros, if the example's inputs have some, but are not a blank."""
+    if options.like is not None:
+        return
     x = inputs[0]
     dense = module.weight.dtype == torch.float32 and module.weight.device.type == "cpu"
     if dense and x.numel() and _LEAST_ZEROS <= 1 - int(x.count_nonzero()) / x.numel() < 1:

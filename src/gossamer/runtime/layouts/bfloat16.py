@@ -31,6 +31,7 @@ class DenseBfloat16(Layout):
     """
 
     name: ClassVar[str] = "bfloat16"
+    rows_fast: ClassVar[bool] = True
     precision: ClassVar[str] = "bfloat16"
     values: np.ndarray
 
@@ -46,6 +47,9 @@ class DenseBfloat16(Layout):
 
     def dense(self) -> np.ndarray:
         return as_float32(self.values)
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        return as_float32(self.values[rows])
 
     def products(self) -> Sequence[Product]:
         return torch_products()

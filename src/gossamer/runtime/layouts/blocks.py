@@ -16,6 +16,7 @@ from gossamer.runtime.stored_values import as_float32, in_ones, in_units, rounde
 from gossamer.runtime.strip_products import (
     block_arrays,
     dense_of_blocks,
+    rows_of_blocks,
     slab_products,
     strip_products,
 )
@@ -39,6 +40,7 @@ class BlockRows(Layout):
     """
 
     name: ClassVar[str] = "blocks"
+    rows_fast: ClassVar[bool] = True
     height: int
     width: int
     values: np.ndarray
@@ -76,6 +78,9 @@ class BlockRows(Layout):
         arrays = as_float32(self.values), self.columns, self.starts
         weight = dense_of_blocks(*arrays, (self.rows, self.inputs), self.height, self.width)
         return in_ones(weight, self.scales)
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        return in_ones(rows_of_blocks(self, rows, self.height, self.width), self.scales)
 
     @property
     def block(self) -> tuple[int, int]:

@@ -13,7 +13,12 @@ from gossamer.runtime.checks import check_array, check_indices, check_starts
 from gossamer.runtime.layout import LAYOUTS, Layout, checked_weight, named_options
 from gossamer.runtime.product import Product, narrow, offsets
 from gossamer.runtime.slice_products import gather_products
-from gossamer.runtime.strip_products import block_arrays, dense_of_blocks, strip_products
+from gossamer.runtime.strip_products import (
+    block_arrays,
+    dense_of_blocks,
+    rows_of_blocks,
+    strip_products,
+)
 
 
 @LAYOUTS.register
@@ -30,6 +35,7 @@ class CSR(Layout):
     """
 
     name: ClassVar[str] = "csr"
+    rows_fast: ClassVar[bool] = True
     values: np.ndarray
     columns: np.ndarray
     starts: np.ndarray
@@ -51,6 +57,9 @@ class CSR(Layout):
     def dense(self) -> np.ndarray:
         shape = self.rows, self.inputs
         return dense_of_blocks(self.values, self.columns, self.starts, shape)
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        return rows_of_blocks(self, rows)
 
     def products(self) -> Sequence[Product]:
         return strip_products() + gather_products()

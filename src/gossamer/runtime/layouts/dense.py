@@ -29,6 +29,7 @@ class Dense(Layout):
     """
 
     name: ClassVar[str] = "blas"
+    rows_fast: ClassVar[bool] = True
     values: np.ndarray
 
     @classmethod
@@ -43,6 +44,9 @@ class Dense(Layout):
 
     def dense(self) -> np.ndarray:
         return self.values.copy()
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        return self.values[rows]
 
     def products(self) -> Sequence[Product]:
         return blas_products()
