@@ -18,10 +18,11 @@ from gossamer.runtime.candidates.norms import RuntimeRMSNorm
 from gossamer.runtime.choosing import Choice, choose
 from gossamer.runtime.example_calls import Call, deviation
 from gossamer.runtime.racing import race
-from gossamer.runtime.shortlist import VARIANTS, stored
+from gossamer.runtime.shortlist import VARIANTS, WASTE, stored
 
 # Shares of zeros and of empty blocks closer than that make no other choice.
 _STEP = 0.05
+_FULL = 1.25  # so many times the mean are n of n:m zeros at most
 
 
 class Chooser:
@@ -90,21 +91,25 @@ def _kind(module: nn.Module, call: Call) -> tuple[Any, ...] | None:
     if type(module) is not nn.Linear or weight.dtype != torch.float32 or not weight.numel():
         return None
     array = np.ascontiguousarray(weight.detach().numpy())
-    blocks = [stored(array, **variant) / array.size for variant in VARIANTS["blocks"]]
-    shares = np.count_nonzero(array) / array.size, int(x.count_nonzero()) / max(x.numel(), 1)
-    rounded = tuple(round(share / _STEP) for share in (*blocks, *shares))
-    return shapes + rounded + _most(array)
+    nonzeros = np.count_nonzero(array)
+    blocks = [stored(array, **variant) for variant in VARIANTS["blocks"]]
+    fitting = [count / array.size if count <= WASTE * nonzeros else 0.0 for count in blocks]
+    shares = *fitting, nonzeros / array.size, int(x.count_nonzero()) / max(x.numel(), 1)
+    rounded = tuple(round(share / _STEP) for share in shares)
+    return shapes + rounded + _regularity(array)
 
 
-def _most(weight: np.ndarray) -> tuple[int, ...]:
-    """The most values among m neighbours of a row, and whether all rows have equally many."""
+def _regularity(weight: np.ndarray) -> tuple[int, ...]:
+    """n of each m for which the zeros are n:m, or 0; whether all rows have as many."""
     there = weight != 0
-    most = (
-        int(there.reshape(len(there), -1, m).sum(2).max()) if there.shape[1] % m == 0 else 0
-        for m in (variant["m"] for variant in VARIANTS["n:m"])
-    )
-    counts = there.sum(1)
-    return (*most, int(counts.min() == counts.max()))
+    found = []
+    for m in (variant["m"] for variant in VARIANTS["n:m"]):
+        whole = there.shape[1] % m == 0
+        counts = there.reshape(len(there), -1, m).sum(2) if whole else np.zeros((1, 1))
+        most = int(counts.max())
+        found.append(most if most <= _FULL * counts.mean() else 0)
+    rows = there.sum(1)
+    return (*found, int(rows.min() == rows.max()))
 
 
 @cache

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gossamer.runtime.convolution_plan import Convolve, Shape, Window, convolution
 from gossamer.runtime.layout import Layout
-from gossamer.runtime.layout_module import LayoutModule, watched
+from gossamer.runtime.layout_module import LayoutModule, admitted, watched
 from gossamer.runtime.layouts import CSR, BlockRows
 from gossamer.runtime.planning import run_plan
 from gossamer.runtime.product import BOUNDLESS, Bounds
@@ -134,7 +134,7 @@ class RuntimeConv2d(LayoutModule):
         if watched(x):
             return self.dense(x)
         if x.requires_grad or x.dtype is not torch.float32:
-            x = self.admitted(x)
+            x = admitted(x)
         if x.ndim == 3:
             return RuntimeConv2d.forward(self, x[None])[0]
         last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)

@@ -41,7 +41,13 @@ class Example:
         given = self.args, self.kwargs
         leaves = torch.utils._pytree.tree_leaves(given, is_leaf=_is_plain)
         kept = {id(leaf): leaf for leaf in leaves if isinstance(leaf, Tensor)}
-        args, kwargs = deepcopy(given, kept)
+        try:
+            args, kwargs = deepcopy(given, kept)
+        except RuntimeError as error:
+            raise ValueError(
+                "example_inputs have an object that cannot be copied, but the model might write "
+                "into it: make caches and the like under torch.no_grad()."
+            ) from error
         return model(*args, **kwargs)
 
     def run_once(self, model: nn.Module) -> Any:

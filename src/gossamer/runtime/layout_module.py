@@ -40,6 +40,21 @@ def watched(x: Tensor) -> bool:
     )
 
 
+def admitted(x: Tensor) -> Tensor:
+    """An input that numpy can see, where gradients are not wanted.
+
+    Raises
+    ------
+    TypeError
+        For other types than float32, unless torch is in autocast.
+    """
+    if x.dtype != torch.float32:
+        if not torch.is_autocast_enabled("cpu"):
+            raise TypeError(f"x must be float32, got {x.dtype}: compiled layers compute float32.")
+        x = x.float()
+    return x.detach()
+
+
 class LayoutModule(nn.Module):
     """A module whose weight is a :class:`Layout`: base of the runtime modules.
 
@@ -168,22 +183,6 @@ class LayoutModule(nn.Module):
     def allowed_threads(self) -> int:
         """How many threads may share a product now."""
         return self.threads or torch.get_num_threads()
-
-    def admitted(self, x: Tensor) -> Tensor:
-        """An input that numpy can see, where gradients are not wanted.
-
-        Raises
-        ------
-        TypeError
-            For other types than float32, unless torch is in autocast.
-        """
-        if x.dtype != torch.float32:
-            if not torch.is_autocast_enabled("cpu"):
-                raise TypeError(
-                    f"x must be float32, got {x.dtype}: compiled layers compute float32."
-                )
-            x = x.float()
-        return x.detach()
 
     def untraced(self, x: Tensor) -> Tensor:
         """:meth:`forward`, of which ``torch.compile`` sees nothing: the graph breaks here.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 LENGTH = 3
 # Share of non-zero weights above which only blocks of so many rows have won against dense products.
 DENSEST, HIGHEST = 0.9, 8
+WASTE = 2  # blocks hold at most so many times the values that are not zero
 
 # Layouts that take options, and what is tried; those that are not named take none.
 VARIANTS: dict[str, tuple[Mapping[str, int], ...]] = {
@@ -90,7 +91,7 @@ def _fitting(weight: np.ndarray, precisions: Sequence[str]) -> Iterator[Layout]:
             height, width = variant.get("height", 1), variant.get("width", 1)
             if dense and height < HIGHEST and kind.name not in ROUNDED:
                 continue
-            if stored(weight, height, width) > 2 * nonzeros:
+            if stored(weight, height, width) > WASTE * nonzeros:
                 continue
             with suppress(ValueError):  # zeros of another pattern
                 yield kind.build(weight, **variant)

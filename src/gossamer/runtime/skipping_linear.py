@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gossamer.runtime.candidates.linear import RuntimeLinear
-from gossamer.runtime.layout_module import watched
+from gossamer.runtime.layout_module import admitted, watched
 from gossamer.runtime.layouts import ByColumns
 from gossamer.runtime.product import BOUNDLESS, Bounds
 
@@ -95,7 +95,7 @@ class SkippingLinear(RuntimeLinear):
         if watched(x):
             return self.dense(x)
         if x.ndim and x.shape[-1] == self.in_features and self._dense_is_faster(x):
-            return self.dense(self.admitted(x))
+            return self.dense(admitted(x))
         return super().forward(x)
 
     def dense(self, x: Tensor) -> Tensor:

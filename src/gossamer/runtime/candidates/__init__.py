@@ -20,7 +20,6 @@ import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cache
 from importlib import import_module
 from itertools import chain
 from typing import Any
@@ -93,8 +92,7 @@ def replaceable(module: nn.Module) -> bool:
     return bool(_makers(type(module)))
 
 
-@cache
-def _makers(kind: type[nn.Module]) -> tuple[Candidates, ...]:
+def _makers(kind: type[nn.Module]) -> list[Candidates]:
     for found in pkgutil.iter_modules(__path__, f"{__name__}."):
         import_module(found.name)
     fitting = (
@@ -102,4 +100,4 @@ def _makers(kind: type[nn.Module]) -> tuple[Candidates, ...]:
         for known, functions in _MAKERS.items()
         if known is kind or (isinstance(known, str) and fnmatchcase(kind.__name__, known))
     )
-    return tuple(chain.from_iterable(fitting))
+    return list(chain.from_iterable(fitting))

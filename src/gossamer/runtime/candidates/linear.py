@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gossamer.runtime.candidates import Options, candidates_for
-from gossamer.runtime.layout_module import LayoutModule, watched
+from gossamer.runtime.layout_module import LayoutModule, admitted, watched
 from gossamer.runtime.planning import run_plan
 from gossamer.runtime.shortlist import shortlist
 
@@ -55,7 +55,7 @@ class RuntimeLinear(LayoutModule):
         if watched(x):
             return self.dense(x)
         if x.requires_grad or x.dtype is not torch.float32:
-            x = self.admitted(x)
+            x = admitted(x)
         array = x.numpy()
         layout, bias, bounds = self.views()
         shape, rows = array.shape, layout.rows

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gossamer.kernels import bind, norms
 from gossamer.runtime.candidates import Options, candidates_for
-from gossamer.runtime.layout_module import watched
+from gossamer.runtime.layout_module import admitted, watched
 
 
 class RuntimeRMSNorm(nn.Module):
@@ -44,13 +44,13 @@ class RuntimeRMSNorm(nn.Module):
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (..., features) to y of the same shape."""
+        """x (..., features), float32, to y of the same shape."""
         weight = self.weight
-        plain = x.dtype is weight.dtype is torch.float32 and x.is_contiguous()
-        followed = watched(x) or weight.requires_grad or torch.compiler.is_compiling()
-        if followed or not plain:
+        if watched(x) or weight.requires_grad or torch.compiler.is_compiling():
             return F.rms_norm(x, weight.shape, weight, self.eps)
-        array, factors = (x.detach() if x.requires_grad else x).numpy(), weight.numpy()
+        if x.requires_grad or x.dtype is not torch.float32:
+            x = admitted(x)
+        array, factors = x.contiguous().numpy(), weight.numpy()
         if array.shape[-1:] != factors.shape:
             raise ValueError(f"x must have shape (..., {len(factors)}), got {array.shape}.")
         y = np.empty(array.shape, np.float32)
