@@ -65,10 +65,10 @@ class Way:
 
 
 def adapter(name: str, lr: float, **settings: Any) -> Way:
-    """A way of ``ADAPTERS``, on all linear layers of the blocks."""
+    """A way of ``ADAPTERS`` with its settings."""
 
     def start(model: nn.Module, masks: Masks, windows: Tensor) -> Start:
-        made = ADAPTERS[name](model, on=LAYERS, **settings)
+        made = ADAPTERS[name](model, **settings)
         return Start(model, made.merge, made)
 
     return Way(lr, start)
@@ -121,7 +121,7 @@ def _fisher(model: nn.Module, masks: Masks, windows: Tensor) -> Start:
 
 
 WAYS = {
-    "SPP": adapter("SPP", 0.02),
+    "SPP": adapter("SPP", 0.02, on=LAYERS),
     "LoRA masked by keep_zeros": Way(2e-3, _masked_lora),
     "LoRA, zeros put back": Way(2e-3, _cut_lora),
     "Fisher mask": Way(1e-4, _fisher),
