@@ -35,7 +35,7 @@ from gossamer.nn.pruning.masks import Masks
 
 RESULTS = Path(__file__).parent / "results" / "tuning.jsonl"
 LAYERS = "model.layers.*"
-WINDOWS, LENGTH = 64, 256  # of training: one a step
+WINDOWS, LENGTH = 48, 256  # of training: one a step
 PRUNED = "smollm2-wanda-50"
 LIKE_SPP = 0.019  # share of all entries that SPP trains
 
@@ -123,9 +123,9 @@ def _fisher(model: nn.Module, masks: Masks, windows: Tensor) -> Start:
 WAYS = {
     "SPP": adapter("SPP", 0.02, on=LAYERS),
     "LoRA masked by keep_zeros": Way(2e-3, _masked_lora),
-    "LoRA, zeros put back": Way(2e-3, _cut_lora),
-    "Fisher mask": Way(1e-4, _fisher),
     "full, masked": Way(1e-4, _full),
+    "Fisher mask": Way(1e-4, _fisher),
+    "LoRA, zeros put back": Way(2e-3, _cut_lora),
 }
 
 
