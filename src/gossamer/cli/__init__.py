@@ -129,7 +129,7 @@ def _compress(options: argparse.Namespace) -> int:
     from functools import partial
 
     _need("torch", "transformers", "safetensors", "jinja2", "matplotlib", "rich")
-    from gossamer.nn.language.directories import UNFINISHED, compress_directory
+    from gossamer.nn.language import compress_directory, unfinished
     from gossamer.report.compression import lines, write_compression
     from gossamer.report.progress import progress
 
@@ -140,7 +140,7 @@ def _compress(options: argparse.Namespace) -> int:
     try:
         done = compress_directory(source, folder, options.calibration, watch=watch, **asked)
     except KeyboardInterrupt:
-        if not (folder / UNFINISHED).exists():
+        if not (folder / unfinished.NAME).exists():
             raise
         _complain(f"interrupted: the same command with --resume goes on with {folder}.")
         return INTERRUPTED

@@ -68,7 +68,9 @@ def add_compress(compress: Parser) -> None:
     compress.add_argument(
         "--calibration", "-c", required=True, type=Path, metavar="TEXT", help="a text file, UTF-8"
     )
-    compress.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="new")
+    compress.add_argument(
+        "-o", "--output", required=True, type=Path, metavar="OUT", help="a new folder"
+    )
     sparse = compress.add_argument_group("what is sparse")
     sparse.add_argument("--method", default="wanda", metavar="NAME", help=_METHODS)
     sparse.add_argument(
@@ -82,7 +84,9 @@ def add_compress(compress: Parser) -> None:
     )
     sparse.add_argument("--allocation", metavar="NAME", help=_ALLOCATIONS)
     data = compress.add_argument_group("data")
-    data.add_argument("--samples", type=int, default=64, metavar="N", help="of the text (64)")
+    data.add_argument(
+        "--samples", type=int, default=64, metavar="N", help="windows of the text (64)"
+    )
     data.add_argument("--length", type=int, default=512, metavar="N", help="tokens in each (512)")
     data.add_argument(
         "--evaluate",

@@ -99,8 +99,8 @@ def test_an_interrupted_run_goes_on_to_the_same_model(
         compressed("cut")
     with pytest.raises(ValueError, match=r"sparsity: the unfinished run .* had 0\.5, not 0\.25"):
         compressed("cut", resume=True, sparsity=0.25)
-    judged, inner = [], directories._judged
-    monkeypatch.setattr(directories, "_judged", lambda *given: judged.append(1) or inner(*given))
+    judged, inner = [], directories.judge
+    monkeypatch.setattr(directories, "judge", lambda *given: judged.append(1) or inner(*given))
     done = compressed("cut", resume=True)
     assert len(judged) == 1  # the dense model is not judged again
     assert done.perplexity == whole.perplexity
@@ -108,6 +108,20 @@ def test_an_interrupted_run_goes_on_to_the_same_model(
     assert files[0].keys() == files[1].keys()
     assert all(torch.equal(files[0][name], files[1][name]) for name in files[0])
     assert not (tmp_path / "cut" / "unfinished").exists()
+
+
+def test_a_run_that_stopped_before_its_first_block_is_no_obstacle(
+    compressed: Callable[..., Any], tmp_path: Path
+) -> None:
+    @contextmanager
+    def at_once(steps: int, description: str) -> Iterator[Callable[[], None]]:
+        raise KeyboardInterrupt
+        yield
+
+    with pytest.raises(KeyboardInterrupt):
+        compressed(watch=at_once)
+    assert (tmp_path / "out" / "unfinished").exists()
+    assert compressed(sparsity=0.75).sparsity == 0.75
 
 
 def test_no_model_is_overwritten(compressed: Callable[..., Any], dense: Path) -> None:

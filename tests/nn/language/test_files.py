@@ -93,7 +93,7 @@ def test_directories_that_are_refused(tmp_path: Path, spoil: Any, message: str) 
 def test_a_missing_folder_and_a_missing_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(FileNotFoundError, match="is no folder"):
+    with pytest.raises(FileNotFoundError, match=r"is no folder that holds a model.*hf download"):
         files.load(tmp_path / "nothing")
     monkeypatch.setattr(files, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"pip install 'gossamer\[llm\]'"):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,18 +14,13 @@ from torch import Tensor, nn
 
 from gossamer.nn.language.compressing import compress, plan_of
 from gossamer.nn.language.files import load, save
-from gossamer.nn.language.likelihood import perplexity
+from gossamer.nn.language.judging import Texts, Watch, judge, prompt_of
 from gossamer.nn.language.method import METHODS, Method
 from gossamer.nn.language.tokens import tokens_of
+from gossamer.nn.language.unfinished import Unfinished
 from gossamer.nn.pruning.registries import piece_of
 
-Watch = Callable[[int, str], AbstractContextManager[Callable[[], object]]]
-
-UNFINISHED = "unfinished"
-_ASKED, _DENSE = "asked.json", "dense.json"
-_HELD_OUT = 0.1  # of the calibration text, where no other text is given to judge by
 _MOST_JUDGED = 16  # windows
-_PROMPT, _CONTINUED = 24, 40  # tokens, at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,9 +169,9 @@ def compress_directory(
     asked, source, output = CompressOptions(**options), Path(source), Path(output)
     watch = watch or (lambda steps, description: nullcontext(lambda: None))
     begun = time.perf_counter()
-    texts = _Texts.read(calibration, asked)
+    texts = Texts.read(calibration, asked.evaluate)
     told = _told(source, calibration, asked)
-    workplace = _workplace(source, output, told, asked.resume)
+    unfinished = Unfinished(source, output, told, asked.resume)
     with _threads(asked.threads):
         model, tokenizer = load(source, dtype=asked.dtype, device=asked.device)
         most = getattr(model.config, "max_position_embeddings", None)
@@ -187,10 +180,10 @@ def compress_directory(
         windows = tokens_of(tokenizer, texts.calibration, asked.length, asked.samples, asked.seed)
         judged = tokens_of(tokenizer, texts.judged, asked.length)[:_MOST_JUDGED]
         plan_of(model, piece_of(METHODS, asked.method, Method), asked.keep, asked.pattern, None)
-        _begin(workplace, told)  # all that can be refused is refused by now
-        dense = _dense(workplace, lambda: _judged(model, tokenizer, judged, watch))
-        compression = _compressed(model, windows, asked, workplace, watch)
-        sparse = _judged(model, tokenizer, judged, watch)
+        unfinished.begin()  # all that can be refused is refused by now
+        dense = unfinished.dense(lambda: judge(model, tokenizer, judged, watch))
+        compression = _compressed(model, windows, asked, unfinished.folder, watch)
+        sparse = judge(model, tokenizer, judged, watch)
         save(model, tokenizer, output)
     done = CompressedDirectory(
         source=str(source),
@@ -208,7 +201,7 @@ def compress_directory(
             "text": texts.judged_name,
         },
         sample={
-            "prompt": tokenizer.decode(_prompt(judged)[0]),
+            "prompt": tokenizer.decode(prompt_of(judged)[0]),
             "dense": dense["continued"],
             "sparse": sparse["continued"],
         },
@@ -216,41 +209,8 @@ def compress_directory(
         seconds=time.perf_counter() - begun,
         notes=texts.notes,
     )
-    shutil.rmtree(workplace)
+    unfinished.end()
     return done
-
-
-@dataclass(frozen=True)
-class _Texts:
-    """What to calibrate on, what to judge by, and remarks about them."""
-
-    calibration: str
-    judged: str
-    judged_name: str
-    notes: list[str]
-
-    @classmethod
-    def read(cls, calibration: str | Path, asked: CompressOptions) -> _Texts:
-        text = _read_text(calibration)
-        if asked.evaluate is not None:
-            return cls(text, _read_text(asked.evaluate), Path(asked.evaluate).name, [])
-        cut = int(len(text) * (1 - _HELD_OUT))
-        name = f"the last tenth of {Path(calibration).name}"
-        note = f"Perplexity is that of {name}, which was held out of the calibration."
-        return cls(text[:cut], text[cut:], name, [note])
-
-
-def _read_text(path: str | Path) -> str:
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no text file {path}.")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text in UTF-8: {error}.") from error
-    if not text.strip():
-        raise ValueError(f"{path} is empty: give a text of some thousand words.")
-    return text
 
 
 def _told(source: Path, calibration: str | Path, asked: CompressOptions) -> dict[str, Any]:
@@ -262,41 +222,11 @@ def _told(source: Path, calibration: str | Path, asked: CompressOptions) -> dict
     return told | {"sparsity": round(1 - asked.keep, 12)}
 
 
-def _workplace(source: Path, output: Path, told: Mapping[str, Any], resume: bool) -> Path:
-    """The folder of unfinished work: not there yet, or to go on with."""
-    place = output / UNFINISHED
-    if output.resolve() == source.resolve():
-        raise ValueError(f"output: {output} is the dense model itself; choose another folder.")
-    if not place.exists():
-        if (output / "config.json").exists():
-            raise ValueError(f"output: {output} holds a model already; choose another folder.")
-        return place
-    if not resume:
-        raise ValueError(
-            f"output: {output} holds an unfinished run. Add --resume to go on with it, or remove "
-            f"{place}."
-        )
-    before = json.loads((place / _ASKED).read_text(encoding="utf-8"))
-    for name, value in told.items():
-        if before.get(name) != value and name not in ("threads", "device"):
-            raise ValueError(
-                f"{name}: the unfinished run in {output} had {before.get(name)!r}, not {value!r}. "
-                f"Give the same, or remove {place}."
-            )
-    return place
-
-
-def _begin(place: Path, told: Mapping[str, Any]) -> None:
-    if not place.exists():
-        place.mkdir(parents=True)
-        (place / _ASKED).write_text(json.dumps(told), encoding="utf-8")
-
-
 def _compressed(
-    model: nn.Module, windows: Tensor, asked: CompressOptions, workplace: Path, watch: Watch
+    model: nn.Module, windows: Tensor, asked: CompressOptions, folder: Path, watch: Watch
 ) -> Any:
     """The engine's work on the blocks, shown as it goes."""
-    settings: dict[str, Any] = {"keep": asked.keep, "on": asked.pattern, "folder": workplace}
+    settings: dict[str, Any] = {"keep": asked.keep, "on": asked.pattern, "folder": folder}
     if asked.allocation is not None:
         settings["allocation"] = asked.allocation
     with _steps(watch, f"{asked.method}, block by block") as progress:
@@ -317,50 +247,6 @@ def _steps(watch: Watch, description: str) -> Iterator[Callable[[int, int], None
                 seen["done"] += 1
 
         yield progress
-
-
-def _judged(model: nn.Module, tokenizer: Any, windows: Tensor, watch: Watch) -> dict[str, Any]:
-    """Perplexity on the windows, and how the model goes on with the first one's beginning."""
-    with watch(len(windows), "perplexity") as advance:
-        logs = []
-        for window in windows:
-            logs.append(torch.tensor(perplexity(model, window[None])).log())
-            advance()
-    found = torch.stack(logs).mean().exp()
-    return {"perplexity": float(found), "continued": _continued(model, tokenizer, windows[:1])}
-
-
-def _continued(model: Any, tokenizer: Any, window: Tensor) -> str:
-    """The likeliest next tokens, one by one, after the beginning of a window."""
-    from transformers import GenerationConfig
-
-    start = _prompt(window).to(model.device)
-    greedy = GenerationConfig(
-        do_sample=False,
-        max_new_tokens=min(_CONTINUED, window.shape[1] - start.shape[1]),
-        pad_token_id=tokenizer.pad_token_id or 0,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    with torch.no_grad():
-        whole = model.generate(
-            start, attention_mask=torch.ones_like(start), generation_config=greedy
-        )
-    text: str = tokenizer.decode(whole[0, start.shape[1] :])
-    return text
-
-
-def _prompt(windows: Tensor) -> Tensor:
-    """The beginnings of windows; the continuation is no longer than the rest."""
-    return windows[:, : min(_PROMPT, windows.shape[1] // 2)]
-
-
-def _dense(workplace: Path, judge: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The dense model's results, of an earlier call where there was one."""
-    path = workplace / _DENSE
-    if not path.exists():
-        path.write_text(json.dumps(judge()), encoding="utf-8")
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
 
 
 def _facts(model: Any) -> dict[str, Any]:

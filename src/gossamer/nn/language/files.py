@@ -105,8 +105,8 @@ def save(model: Any, tokenizer: Any, folder: str | Path) -> None:
 def _check_directory(folder: Path) -> None:
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"{folder} is no folder: give one that holds a model (config.json and weights as "
-            "safetensors)."
+            f"{folder} is no folder that holds a model (config.json and weights as safetensors). "
+            "Nothing is downloaded here: hf download NAME --local-dir FOLDER does that."
         )
     if not (folder / "config.json").is_file():
         raise ValueError(f"{folder} is no model directory: it has no config.json.")

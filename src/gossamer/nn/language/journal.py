@@ -59,6 +59,9 @@ class Done:
         return cls(kinds["state"], kinds["mask"], quantised)
 
 
+RECORD = "record.json"
+
+
 class Journal:
     """A folder with what has been done: a record in JSON, and a safetensors file a block.
 
@@ -113,4 +116,4 @@ class Journal:
 
     @property
     def _record(self) -> Path:
-        return self.folder / "record.json"
+        return self.folder / RECORD
