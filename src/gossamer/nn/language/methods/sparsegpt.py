@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from gossamer.core.structure import Structure
 from gossamer.nn.language.layer import Layer, Solved
 from gossamer.nn.language.method import METHODS, Method
 from gossamer.nn.pruning.registries import piece_of
+from gossamer.structures import Elements
 
 
 @METHODS.register
@@ -69,6 +71,10 @@ class SparseGPT(Method):
         if self.start is not None:
             piece_of(METHODS, self.start, Method)
 
+    @property
+    def on(self) -> Structure:  # type: ignore[override]
+        return Elements() if self.start is None else piece_of(METHODS, self.start, Method).on
+
     def solve(self, layer: Layer) -> Solved:
         root = layer.statistics.inverse_root(self.damping)
         width = _narrowest(layer, self.block_size)
@@ -115,7 +121,7 @@ def swept(
             gone[i] = block[i] - stays * alive[start + i]
             block[i:].addr_(changes[start + i, start + i : end], gone[i], alpha=-1)
         left[end:].addmm_(changes[start:end, end:].T, gone, alpha=-1)
-    return (left * alive).T, alive.T
+    return (left * alive).T.contiguous(), alive.T.contiguous()
 
 
 def _given(mask: Tensor) -> Choose:
