@@ -8,4 +8,4 @@ from gossamer.nn.language.methods.reconstruction import Reconstruction
 from gossamer.nn.language.methods.sparsegpt import SparseGPT
 from gossamer.nn.language.methods.wanda import Wanda
 
-__all__ = ["ADMM", "DSnoT", "GQSA", "Magnitude", "Reconstruction", "SparseGPT", "Wanda"]
+__all__ = ["ADMM", "GQSA", "DSnoT", "Magnitude", "Reconstruction", "SparseGPT", "Wanda"]
