@@ -50,7 +50,7 @@ _HOMES = {
     "position_masks": ("MaskedConv2d", "PositionMasks"),
     "random_masks": ("random_search",),
     "timing": ("measure",),
-    "models": ("LeNet5", "LeNet300", "MobileNetV2", "ResidualNet"),
+    "models": ("LeNet5", "LeNet300", "MobileNetV2", "ResidualNet", "VisionTransformer"),
     "optimiser_state": ("shrink_optimiser",),
     "shrinking": ("Shrinkage", "shrink"),
     "soups": ("soup", "soup_pruning"),
