@@ -69,6 +69,11 @@ def test_the_rate_rises_and_falls_to_zero(model, tokens, monkeypatch):
     fine_tune(model, [tokens], steps=20, lr=0.3, warm_up=0.2)
     assert rates[:5] == pytest.approx([0.06, 0.12, 0.18, 0.24, 0.3])
     assert all(a > b for a, b in pairwise(rates[4:])) and 0 < rates[-1] < 0.01
+    rates.clear()
+    fine_tune(model, [tokens], steps=20, lr=0.3, floor=0.5)
+    assert max(rates) == pytest.approx(0.3) and min(rates[2:]) == rates[-1] == pytest.approx(
+        0.151, abs=1e-3
+    )
 
 
 def test_masks_are_held_and_set_free(model, tokens):
@@ -136,6 +141,7 @@ def test_another_loss_takes_any_batch(model, tokens):
         ({"steps": 1, "accumulate": True}, "accumulate must be an integer >= 1"),
         ({"steps": 1, "lr": 0.0}, "lr must be > 0"),
         ({"steps": 1, "clip": float("nan")}, "clip must be > 0"),
+        ({"steps": 1, "floor": 1.5}, re.escape("floor must be a share in [0, 1], got 1.5")),
         ({"steps": 1, "warm_up": 1.0}, re.escape("warm_up must be a share in [0, 1), got 1.0")),
     ],
 )

@@ -97,6 +97,7 @@ def fine_tune(
     hold: Holder | None = None,
     loss: Callable[[nn.Module, Any], Tensor] = next_token_loss,
     warm_up: float = 0.05,
+    floor: float = 0.0,
     clip: float = 1.0,
     accumulate: int = 1,
     weight_decay: float = 0.0,
@@ -106,7 +107,7 @@ def fine_tune(
     r"""Train a model's adapter, or all of the model that requires gradients.
 
     AdamW with gradients clipped by their norm; the learning rate rises linearly and then falls as
-    a cosine to zero. Ctrl-C ends the training early: what is learnt stays.
+    a cosine. Ctrl-C ends the training early: what is learnt stays.
 
     Parameters
     ----------
@@ -125,6 +126,9 @@ def fine_tune(
     loss : function of (model, batch), default the cross-entropy of the next token
     warm_up : float in [0, 1), default 0.05
         Share of the steps in which the learning rate rises.
+    floor : float in [0, 1], default 0
+        Share of the largest learning rate to which it falls in the end: what joins late, as the
+        low-rank layers of :class:`SLoPe`, needs some.
     clip : float > 0, default 1
         The largest norm of a step's gradient.
     accumulate : int >= 1, default 1
@@ -153,7 +157,7 @@ def fine_tune(
     >>> tuned.losses[0] > 1.0, tuned.losses[-1] < 0.01
     (True, True)
     """
-    _check(steps=steps, lr=lr, warm_up=warm_up, clip=clip, accumulate=accumulate)
+    _check(steps, lr, warm_up, floor, clip, accumulate)
     parameters = _trained(model, adapter)
     optimiser = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
     held = [each.hold(optimiser) for each in (hold, adapter) if each is not None]
@@ -167,7 +171,7 @@ def fine_tune(
             for step in range(steps):
                 start = perf_counter()
                 for group in optimiser.param_groups:
-                    group["lr"] = lr * _rate(step, steps, warm_up)
+                    group["lr"] = lr * _rate(step, steps, warm_up, floor)
                 if adapter is not None:
                     adapter.at(step / steps)
                 value = _gradients(model, stream, loss, accumulate, step)
@@ -206,12 +210,13 @@ def _gradients(
     return total
 
 
-def _rate(step: int, steps: int, warm_up: float) -> float:
+def _rate(step: int, steps: int, warm_up: float, floor: float) -> float:
     """The share of the largest learning rate."""
     rising = round(warm_up * steps)
     if step < rising:
         return (step + 1) / (rising + 1)
-    return (1 + cos(pi * (step - rising) / (steps - rising))) / 2
+    falling = (1 + cos(pi * (step - rising) / (steps - rising))) / 2
+    return floor + (1 - floor) * falling
 
 
 def _trained(model: nn.Module, adapter: Adapter | None) -> Sequence[nn.Parameter]:
@@ -240,7 +245,9 @@ def endless(batches: Iterable[Any]) -> Iterator[Any]:
             )
 
 
-def _check(steps: int, lr: float, warm_up: float, clip: float, accumulate: int) -> None:
+def _check(
+    steps: int, lr: float, warm_up: float, floor: float, clip: float, accumulate: int
+) -> None:
     for name, count in (("steps", steps), ("accumulate", accumulate)):
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise ValueError(f"{name} must be an integer >= 1, got {count!r}.")
@@ -249,3 +256,5 @@ def _check(steps: int, lr: float, warm_up: float, clip: float, accumulate: int) 
             raise ValueError(f"{name} must be > 0, got {value!r}.")
     if not 0 <= warm_up < 1:
         raise ValueError(f"warm_up must be a share in [0, 1), got {warm_up!r}.")
+    if not 0 <= floor <= 1:
+        raise ValueError(f"floor must be a share in [0, 1], got {floor!r}.")
