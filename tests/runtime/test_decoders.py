@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from compiled_models import close, sparse_layers_win
+from safetensors import safe_open
 from torch import Tensor, nn
 
 import gossamer as gs
-from gossamer.runtime import LayoutModule, RuntimeLinear, alike
+from gossamer.core import ModelFileError
+from gossamer.nn.architecture import build, describe_architecture, tensors_of
+from gossamer.runtime import LayoutModule, RuntimeLinear, alike, choosing
 from gossamer.runtime.candidates.embedding import RuntimeEmbedding
 from gossamer.runtime.candidates.norms import RuntimeRMSNorm
 from gossamer.runtime.example_calls import Example
@@ -38,6 +42,16 @@ def llama(**changes: Any) -> nn.Module:
     return transformers.LlamaForCausalLM(transformers.LlamaConfig(**sizes | changes)).eval()
 
 
+def gpt2() -> nn.Module:
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(
+        vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, n_positions=64,
+        bos_token_id=1, eos_token_id=None,
+    )  # fmt: skip
+    return transformers.GPT2LMHeadModel(config).eval()
+
+
 def pruned(model: nn.Module, on: Any = None) -> nn.Module:
     on = gs.Blocks((16, 1)) if on is None else on
     counts = {} if isinstance(on, gs.NofM) else {"keep": 0.3, "allocation": "uniform"}
@@ -60,6 +74,72 @@ def test_a_compiled_llama_writes_the_same(on: Any, monkeypatch: pytest.MonkeyPat
     assert sum(isinstance(m, RuntimeRMSNorm) for m in fast.modules()) == 5
     prompts = torch.randint(0, VOCABULARY, (3, 7))
     assert torch.equal(written(fast, prompts), written(model, prompts))
+
+
+@pytest.mark.parametrize("win", [True, False])
+def test_a_compiled_gpt2_writes_the_same(win: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    sparse_layers_win(monkeypatch)
+    model = gpt2()
+    with torch.no_grad():  # blocks of 16 outputs: its weights are (inputs, outputs)
+        for name, weight in model.named_parameters():
+            if "c_" in name and weight.ndim == 2:
+                weight.view(len(weight), -1, 16)[
+                    torch.rand(len(weight), weight.shape[1] // 16) < 0.7
+                ] = 0
+    if not win:
+        monkeypatch.setattr(choosing, "race", lambda runs, **_: [1.0, *[2.0] * (len(runs) - 1)])
+    fast = gs.compile(model, {"input_ids": TOKEN})
+    projection = fast.transformer.h[0].mlp.c_fc
+    assert isinstance(projection, RuntimeLinear) if win else type(projection).__name__ == "Conv1D"
+    prompts = torch.randint(0, VOCABULARY, (3, 7))
+    assert torch.equal(written(fast, prompts), written(model, prompts))
+
+
+@pytest.mark.parametrize("make", [llama, gpt2])
+def test_compiled_language_models_are_saved(
+    make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sparse_layers_win(monkeypatch)
+    model = pruned(make(), gs.Elements()) if make is llama else make()
+    model.generation_config.max_new_tokens = 9
+    fast = gs.compile(model, TOKEN, values="bfloat16")
+    gs.nn.save_model(fast, tmp_path / "fast.safetensors")
+    again = gs.nn.load_model(tmp_path / "fast.safetensors")
+    assert type(again) is type(model)
+    assert not again.training and again.generation_config.max_new_tokens == 9
+    assert gs.runtime.report(again).to_dict() == gs.runtime.report(fast).to_dict()
+    embedding = again.get_input_embeddings()
+    assert embedding.values is again.lm_head.values
+    prompts = torch.randint(0, VOCABULARY, (3, 7))
+    assert torch.equal(written(again, prompts), written(fast, prompts))
+    held = gs.runtime.report(fast).total.bytes
+    size = (tmp_path / "fast.safetensors").stat().st_size
+    with safe_open(tmp_path / "fast.safetensors", framework="pt") as file:
+        header = sum(map(len, file.metadata().values()))
+    assert held <= size - header < held + 250 * len(fast.state_dict())
+
+
+def test_dense_language_models_are_saved_with_their_ties(tmp_path: Path) -> None:
+    model = llama()
+    gs.nn.save_model(model, tmp_path / "model.safetensors")
+    again = gs.nn.load_model(tmp_path / "model.safetensors")
+    assert again.lm_head.weight is again.model.embed_tokens.weight
+    tokens = torch.randint(0, VOCABULARY, (2, 5))
+    assert torch.equal(again(tokens).logits, model(tokens).logits)
+
+
+def test_models_of_no_installed_class_are_refused(tmp_path: Path) -> None:
+    model = llama()
+    record = describe_architecture(model)
+    for path in ("transformers.models.llama.modeling_llama.Llama9", "os.path.join"):
+        with pytest.raises(ModelFileError, match=f"has no model '{path}'"):
+            build(record | {"class": path}, tensors_of(model), {})
+    del record["parameters"]["model.norm.weight"]
+    with pytest.raises(ModelFileError, match=r"no tensor 'model\.norm\.weight'"):
+        build(record, tensors_of(model), {})
+    kind = type("Mine", (type(model),), {})
+    with pytest.raises(ValueError, match="Mine is a class of your own on transformers"):
+        describe_architecture(kind(model.config))
 
 
 def test_decoding_with_a_cache_gives_the_same_cache(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from importlib import import_module
 from typing import Any, TypeGuard
 
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gossamer.core import ModelFileError
+from gossamer.nn.configured import build_configured, describe_configured, is_configured
 from gossamer.nn.shrinking import Shrinkage
 
 Record = dict[str, Any]
@@ -101,6 +103,15 @@ def _describe(
             f"{path or 'the model'} is parametrised: call finalise() of gs.nn.sparsify first, or "
             "remove_parametrizations of torch.nn.utils.parametrize."
         )
+    if is_configured(module):
+        return describe_configured(
+            module,
+            _encoded,
+            lambda tensor, name: _reference(tensor, f"{path}.{name}".removeprefix("."), tensors),
+            lambda part, name: _describe(
+                part, f"{path}.{name}".removeprefix("."), modules, tensors
+            ),
+        )
     attributes = {
         name: _encoded(value, f"{path}.{name}".removeprefix("."))
         for name, value in vars(module).items()
@@ -171,10 +182,16 @@ def _decoded(value: Any) -> Any:
     raise ModelFileError(f"The record has a value that is not understood: {value!r}.")
 
 
+def _below(path: str, make: Callable[..., Any], record: Record, name: str) -> Any:
+    return make(record, f"{path}.{name}".removeprefix("."))
+
+
 def build(
     record: Record, tensors: Mapping[str, Tensor], classes: Mapping[str, type[nn.Module]]
 ) -> nn.Module:
     """The model of a record. Of `classes` and the library's own, no constructor is ever called.
+
+    Models of transformers are made by their own constructors, from their configuration.
 
     Parameters
     ----------
@@ -187,6 +204,10 @@ def build(
     def make(record: Record | None, path: str) -> nn.Module | None:
         if record is None or "same_as" in record:
             return None if record is None else built[record["same_as"]]
+        if "config" in record:
+            below = partial(_below, path, make)
+            built[path] = build_configured(record, _decoded, parameter, tensors, below)
+            return built[path]
         kind = classes.get(record["class"]) or own_class(record["class"])
         if kind is None:
             raise ModelFileError(

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.prune import BasePruningMethod
 
+from gossamer.nn.language.architectures import is_transposed
 from gossamer.nn.memory import parameter_bytes
 from gossamer.runtime.alike import Chooser
 from gossamer.runtime.candidates import OBJECTIVES, VALUES, Options, replaceable
 from gossamer.runtime.candidates.attention import opened
+from gossamer.runtime.candidates.linear import as_linear
 from gossamer.runtime.choosing import Choice, allowance
 from gossamer.runtime.compile_report import ATTRIBUTE, CompileReport, Row
 from gossamer.runtime.example_calls import Call, Example, deviation, example_calls
@@ -132,7 +134,7 @@ def compile(
 
 
 class _Plan:
-    """The dense model with its attention opened and its norms folded, and what its layers see."""
+    """The dense model with all its layers in the open, its norms folded, and what they see."""
 
     def __init__(self, model: nn.Module, originals: Mapping[str, nn.Module]) -> None:
         self.model, self.originals = model, originals
@@ -141,12 +143,9 @@ class _Plan:
 
     @classmethod
     def of(cls, model: nn.Module, example: Example) -> _Plan:
-        attentions = [m for m in model.modules() if isinstance(m, nn.MultiheadAttention)]
         names = {module: name for name, module in model.named_modules()}
-        seen, _ = example_calls(model, attentions, example)
-        made = {
-            module: opened(module, call.args, dict(call.kwargs)) for module, call in seen.items()
-        }
+        seen, _ = example_calls(model, list(model.modules())[1:], example)
+        made = {module: _opened(module, call) for module, call in seen.items()}
         new = {old: module for old, module in made.items() if module is not None}
         self = cls(put_in(model, new), {names[old]: old for old in new})
         calls, _ = example_calls(self.model, list(self.model.modules())[1:], example)
@@ -215,6 +214,13 @@ def _fastest(
         if not used:
             return before, (old, old), []
         used = used[: len(used) // 2]
+
+
+def _opened(module: nn.Module, call: Call) -> nn.Module | None:
+    """The same made of layers that can be replaced, for modules that compute as these do."""
+    if isinstance(module, nn.MultiheadAttention):
+        return opened(module, call.args, dict(call.kwargs))
+    return as_linear(module) if is_transposed(module) else None
 
 
 def _plainly_called(module: nn.Module, call: Call) -> bool:

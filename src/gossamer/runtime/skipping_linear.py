@@ -94,7 +94,7 @@ class SkippingLinear(RuntimeLinear):
             return self.untraced(x)
         if watched(x):
             return self.dense(x)
-        if x.ndim and x.shape[-1] == self.in_features and self._dense_is_faster(x):
+        if x.numel() > _FEW * self.layout_numbers["inputs"] and self._dense_is_faster(x):
             return self.dense(admitted(x))
         return super().forward(x)
 
@@ -118,7 +118,7 @@ class SkippingLinear(RuntimeLinear):
 
     def _dense_is_faster(self, x: Tensor) -> bool:
         most = _FEW * self.in_features + _MORE * x.numel()
-        if x.numel() <= most:
+        if x.shape[-1] != self.in_features or x.numel() <= most:
             return False
         kept = (x.abs() > self.cuts).count_nonzero() if self.cutting else x.count_nonzero()
         return int(kept) > most

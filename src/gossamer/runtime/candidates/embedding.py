@@ -51,6 +51,7 @@ class RuntimeEmbedding(LayoutModule):
 
     Examples
     --------
+    >>> import numpy as np
     >>> weight = np.array([[0.0, 3.0], [1.0, 0.0]], np.float32)
     >>> RuntimeEmbedding(CSR.build(weight))(torch.tensor([[1], [0]]))
     tensor([[[1., 0.]],

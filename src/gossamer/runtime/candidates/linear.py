@@ -83,6 +83,15 @@ class RuntimeLinear(LayoutModule):
         return self.with_clipping(linear)
 
 
+def as_linear(module: Any) -> nn.Linear:
+    """The linear layer that a ``Conv1D`` of transformers is: its weight is (inputs, outputs)."""
+    inputs, outputs = module.weight.shape
+    linear = nn.Linear(inputs, outputs, dtype=module.weight.dtype).requires_grad_(False)
+    linear.weight.copy_(module.weight.T)
+    linear.bias.copy_(module.bias)
+    return linear.train(module.training)
+
+
 @candidates_for(nn.Linear)
 def linear(module: nn.Linear, inputs: tuple[Any, ...], options: Options) -> Iterator[nn.Module]:
     """The module in the layouts that should be fastest for as many samples as it saw."""
