@@ -4,8 +4,8 @@ One token after the other with the model's own cache (batch 1, after a prompt of
 prompt of 256 tokens read at once: the whole model with its embedding, attention and head. Each
 contestant takes turns with the dense model in float32 and in bfloat16, so that what else goes on
 meets all three; ratios are medians over the rounds. With one thread the clock is that of its CPU,
-which stands still while other programs have the core. Weights are pruned by magnitude, as quality has
-no part in this; WINA skips half of the inputs of all projections and leaves the head whole.
+which stands still while other programs have the core. Weights are pruned by magnitude, as quality
+has no part in this; WINA skips half of the inputs of all projections and leaves the head whole.
 
 Results are kept, so that an interrupted run goes on where it ended; ``--again "WINA 50 %"``
 measures some contestants anew.

@@ -144,7 +144,7 @@ class _Plan:
     @classmethod
     def of(cls, model: nn.Module, example: Example) -> _Plan:
         names = {module: name for name, module in model.named_modules()}
-        seen, _ = example_calls(model, list(model.modules())[1:], example)
+        seen, _ = example_calls(model, names, example)
         made = {module: _opened(module, call) for module, call in seen.items()}
         new = {old: module for old, module in made.items() if module is not None}
         self = cls(put_in(model, new), {names[old]: old for old in new})
