@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import date
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,23 @@ def render_compression(record: Mapping[str, Any]) -> str:
             "errors": inline(plots.plot_block_errors(layers), "errors"),
             "sparsity": inline(plots.plot_block_sparsity(layers), "sparsity"),
         },
+        prefix=_common_prefix([row["name"] for row in layers]),
         weights=sum(row["weights"] for row in layers),
         largest=max((row["error"] for row in layers), default=1.0) or 1.0,
         certified=any(row["certificate"] for row in layers),
         open_rows=_OPEN_ROWS,
+    )
+
+
+def _common_prefix(names: Sequence[str]) -> str:
+    """The parts that all names begin with, none of them to its end.
+
+    >>> _common_prefix(["model.layers.0.mlp", "model.layers.0.attn", "model.layers.1.mlp"])
+    'model.layers.'
+    """
+    columns = zip(*(name.split(".")[:-1] for name in names), strict=False)
+    return "".join(
+        f"{parts[0]}." for parts in takewhile(lambda parts: len(set(parts)) == 1, columns)
     )
 
 

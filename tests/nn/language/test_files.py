@@ -38,6 +38,8 @@ def test_the_type_of_weights_is_that_of_the_files_or_the_one_asked_for(tmp_path:
     assert files.load(tmp_path, dtype="float32")[0].dtype == torch.float32
     with pytest.raises(ValueError, match="dtype: one of auto, float32"):
         files.load(tmp_path, dtype="int8")
+    with pytest.raises(ValueError, match="device: 'abacus' cannot be used"):
+        files.load(tmp_path, device="abacus")
 
 
 def no_config(folder: Path) -> None:

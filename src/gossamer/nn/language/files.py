@@ -42,7 +42,7 @@ def load(folder: str | Path, *, dtype: str = "auto", device: str = "cpu") -> tup
         If there is no such folder.
     ValueError
         If it is no model directory, holds pickled weights or not all of them, or a model that is
-        not causal or needs code of its own.
+        not causal or needs code of its own; for a device that is not there.
     ImportError
         Without the package transformers.
     """
@@ -61,8 +61,15 @@ def load(folder: str | Path, *, dtype: str = "auto", device: str = "cpu") -> tup
             f"{folder} lacks {len(missing)} of the model's weights, such as {missing[0]!r}: copy "
             "the directory again."
         )
-    on_device: nn.Module = model.to(device)
-    return on_device.eval(), tokenizer
+    return _placed(model, device).eval(), tokenizer
+
+
+def _placed(model: Any, device: str) -> nn.Module:
+    try:
+        placed: nn.Module = model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device: {device!r} cannot be used: {error}") from error
+    return placed
 
 
 def save(model: Any, tokenizer: Any, folder: str | Path) -> None:
