@@ -134,7 +134,7 @@ COSTLY: dict[str, Callable[[nn.Module], Made]] = {
 }
 
 
-def cost(rounds: int = 2) -> Iterator[dict[str, Any]]:
+def cost(rounds: int = 3) -> Iterator[dict[str, Any]]:
     """What a step of the real model takes; the methods take turns, step by step."""
     torch.set_num_threads(1)
     model, tokenizer = smollm2()

@@ -222,31 +222,52 @@ class ContextualLoRA(Adapted):
         return made if not others.shape[-2] else torch.cat([made, self.layer(others)], -2)
 
     def _sparse(self, inputs: Tensor, places: Tensor) -> Tensor:
-        matrix, bias = matrix_of(self.layer), self.bias
-        if self.inputs_of is not None:
-            few = _Frozen.apply(inputs.index_select(-1, places), matrix, places, 1)
-            return few if bias is None else few + bias
-        few = _Frozen.apply(inputs, matrix, places, 0)
-        few = few if bias is None else few + bias[places]
-        shape = (*few.shape[:-1], len(matrix))
-        return few.new_zeros(shape).index_copy(-1, places, few)
+        few = _FewOutputs if self.inputs_of is None else _FewInputs
+        made: Tensor = few.apply(inputs, matrix_of(self.layer), self.bias, places)
+        return made
 
 
-class _Frozen(torch.autograd.Function):
-    """The product with some rows or columns of a weight, which are taken again in the backward
-    pass rather than kept."""
+class _FewOutputs(torch.autograd.Function):
+    """Some outputs of a frozen layer, the others zero. The rows of the weight are taken again in
+    the backward pass rather than kept."""
 
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, weight: Tensor, places: Tensor, axis: int) -> Tensor:
+    def forward(
+        ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None, places: Tensor
+    ) -> Tensor:
         ctx.save_for_backward(weight, places)
-        ctx.axis = axis
-        return F.linear(inputs, weight.index_select(axis, places))
+        offset = None if bias is None else bias[places]
+        return _spread(
+            F.linear(inputs, weight.index_select(0, places), offset), places, len(weight)
+        )
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         weight, places = ctx.saved_tensors
-        taken = weight.index_select(ctx.axis, places)
-        return gradient @ taken.to(gradient.dtype), None, None, None
+        taken = weight.index_select(0, places).to(gradient.dtype)
+        return gradient.index_select(-1, places) @ taken, None, None, None
+
+
+class _FewInputs(torch.autograd.Function):
+    """A frozen layer as if its other inputs were zero."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None, places: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(weight, places)
+        return F.linear(inputs.index_select(-1, places), weight.index_select(1, places), bias)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        weight, places = ctx.saved_tensors
+        taken = weight.index_select(1, places).to(gradient.dtype)
+        return _spread(gradient @ taken, places, weight.shape[1]), None, None, None
+
+
+def _spread(few: Tensor, places: Tensor, width: int) -> Tensor:
+    """(..., width) with few channels in their places, and zeros."""
+    return few.new_zeros((*few.shape[:-1], width)).scatter_(-1, places.expand_as(few), few)
 
 
 def _sparse(blocks: Collection[int] | None, count: int) -> list[int]:
