@@ -126,11 +126,11 @@ def table(records: list[dict[str, Any]], samples: int, length: int) -> str:
 
 def run(asked: argparse.Namespace) -> None:
     known = rows(asked.peers)
-    wanted = {
+    wanted = [
         (name, column, asked.samples, asked.length)
-        for name in asked.methods or known
         for column in asked.columns
-    }
+        for name in asked.methods or known
+    ]
     if unknown := {key[0] for key in wanted} - set(known):
         raise SystemExit(f"there is no {sorted(unknown)}; there are {list(known)}")
     if asked.again:
@@ -138,7 +138,9 @@ def run(asked: argparse.Namespace) -> None:
     done = {tuple(record[name] for name in KEY) for record in read(asked.results)}
     if (DENSE, DENSE, 0, 0) not in done:
         append(asked.results, dict(zip(KEY, (DENSE, DENSE, 0, 0), strict=True)) | dense())
-    for key in sorted(wanted - done):
+    for key in wanted:
+        if key in done:
+            continue
         print(*key, flush=True)
         try:
             found = cell(known[key[0]], *key[1:])

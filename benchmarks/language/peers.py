@@ -6,14 +6,16 @@ Once, in a folder FOLDER::
     pip install --no-deps --target FOLDER llmcompressor==0.14.0.1
 
 Their files that work on a layer are loaded alone: what the whole packages ask for besides is not
-needed. One-shot pruning in llm-compressor works on a model that is loaded from disk, of kinds it
-knows; here all get the very same statistics, from the same stream of blocks as ours.
+needed. Here all get the very same statistics, from the same stream of blocks as ours.
+
+``python -m benchmarks.language.peers FOLDER`` compares all on the layers of one block of SmolLM2.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -23,7 +25,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gossamer.nn.language import Layer, Method, Solved
+from benchmarks.language import texts
+from benchmarks.language.models import smollm2
+from gossamer.nn.language import InputStatistics, Layer, Method, Solved, methods
+from gossamer.nn.language.architectures import linear_layers
+from gossamer.nn.language.stream import gathering
 from gossamer.structures import Elements, FanIn, NofM
 
 DAMPING = 0.01
@@ -138,3 +144,51 @@ def peers(folder: Path) -> dict[str, Method]:
         "llm-compressor SparseGPT": Peer(llmcompressor_sparsegpt_of),
         "SparseGPT, authors": Peer(sparsegpt_of),
     }
+
+
+PAIRS = {
+    "llm-compressor Wanda": methods.Wanda(),
+    "llm-compressor SparseGPT": methods.SparseGPT(),
+    "SparseGPT, authors": methods.SparseGPT(),
+}
+
+
+def layers_of_block(turn: int, windows: int = 4) -> Iterator[tuple[str, Tensor, InputStatistics]]:
+    """The weights of the linear layers of a dense block of SmolLM2, and what they read."""
+    model, tokenizer = smollm2()
+    block: Any = model.get_submodule(f"model.layers.{turn}")
+    layers = dict(linear_layers(block, ""))
+    with gathering(layers) as seen, torch.no_grad():
+        model(texts.calibration(tokenizer, windows), use_cache=False)
+    for name, module in layers.items():
+        yield name, module.weight.detach(), seen[name]
+
+
+def agreement(folder: Path, turn: int = 10) -> None:
+    """Print by layer, pattern and peer how near the weights are, and the times."""
+    own, theirs = PAIRS, peers(folder)
+    print("layer, pattern, peer: equal zeros, difference of weights, error ours / theirs, time")
+    for name, weight, seen in layers_of_block(turn):
+        for structure in (None, NofM(2, 4)):
+            for peer, ours in own.items():
+                layer = Layer(name, weight, seen, structure or ours.on, 0.5)
+                seen.inverse_root(DAMPING)
+                (mine, seconds), (other, their_seconds) = (
+                    timed(ours, layer),
+                    timed(theirs[peer], layer),
+                )
+                equal = float((mine.mask == other.mask).float().mean())
+                off = float((mine.weight * mine.mask - other.weight).norm() / other.weight.norm())
+                errors = f"{layer.error(mine.weight):.5f} / {layer.error(other.weight):.5f}"
+                pattern = "50%" if structure is None else "2:4"
+                times = f"{seconds / their_seconds:.2f}"
+                print(f"{name:20} {pattern} {peer:26} {equal:8.4%} {off:9.2e} {errors} {times}")
+
+
+def timed(method: Method, layer: Layer) -> tuple[Solved, float]:
+    begun = time.process_time()
+    return method.solve(layer), time.process_time() - begun
+
+
+if __name__ == "__main__":
+    agreement(Path(sys.argv[1]))

@@ -33,9 +33,9 @@ from gossamer.nn.language import (
 from gossamer.nn.language.methods import GQSA, SparseGPT, Wanda
 
 RESULTS = Path(__file__).resolve().parent / "results" / "quantised.jsonl"
-SAMPLES, LENGTH = 32, 512
+SAMPLES, LENGTH = 16, 512
 # chosen on other windows of the calibration's texts than those of the table
-TUNING = BlockTuning(epochs=4, lr=3e-4)
+TUNING = BlockTuning(epochs=6)
 STEPS, LR = 48, 1e-4  # of scales and zero points, a window of 512 tokens a step
 
 
@@ -73,7 +73,9 @@ def measured(row: Row) -> dict[str, Any]:
     model, tokenizer = smollm2(torch.bfloat16)
     begun = time.perf_counter()
     calibration = texts.calibration(tokenizer, SAMPLES, LENGTH)
-    compression = compress(model, calibration, row.method, progress=_shown, **row.settings)
+    compression = compress(
+        model, calibration, row.method, batch_size=1, progress=_shown, **row.settings
+    )
     if row.scales:
         adapter = GridScales(model, compression.quantised)
         windows = texts.calibration(tokenizer, STEPS, LENGTH, seed=1)

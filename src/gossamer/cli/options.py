@@ -15,7 +15,8 @@ logsum (--epsilon), slope (--fdr), fused (--sparsity: neighbouring columns alike
 also sparsegroup (--l1-ratio) and exclusive"""
 
 _METHODS = """wanda (the default), magnitude, or another of gossamer.nn.language.methods"""
-_ALLOCATIONS = """how the sparsity differs between layers (default: uniform)"""
+_ALLOCATIONS = """blocks that matter more keep more, by their outliers or by their influence on the
+hidden states (default: all the same)"""
 
 
 class UsageError(Exception):
@@ -82,7 +83,7 @@ def add_compress(compress: Parser) -> None:
         help="2:4 keeps two of every four inputs, 16x1 whole blocks of 16 outputs by 1 input "
         "(default: any weight)",
     )
-    sparse.add_argument("--allocation", metavar="NAME", help=_ALLOCATIONS)
+    sparse.add_argument("--allocation", metavar="BY", help=_ALLOCATIONS)
     data = compress.add_argument_group("data")
     data.add_argument(
         "--samples", type=int, default=64, metavar="N", help="windows of the text (64)"

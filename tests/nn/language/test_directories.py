@@ -74,6 +74,16 @@ def test_a_pattern_decides_the_sparsity(compressed: Callable[..., Any]) -> None:
     assert done.sparsity == done.settings["sparsity"] == 0.75
 
 
+def test_blocks_that_matter_more_keep_more(compressed: Callable[..., Any]) -> None:
+    done = compressed(allocation="influence", method="magnitude", sparsity=0.6)
+    model, tokenizer = gs.nn.language.load(done.settings["source"])
+    windows = gs.nn.language.tokens_of(tokenizer, TEXT[: int(len(TEXT) * 0.9)], 16, 4, seed=0)
+    kept = gs.nn.language.shares(model, windows, 0.4, "influence")
+    assert max(kept.values()) - min(kept.values()) == pytest.approx(0.16)
+    for row in done.layers:
+        assert row["alive"] / row["weights"] == pytest.approx(kept[row["name"]], abs=2e-3)
+
+
 @contextmanager
 def stopping(steps: int, description: str) -> Iterator[Callable[[], None]]:
     """Ctrl-C after the second block."""
@@ -137,6 +147,8 @@ def test_no_model_is_overwritten(compressed: Callable[..., Any], dense: Path) ->
     [
         ({"sparsity": 1.0}, r"sparsity: a share in \[0, 1\), got 1.0"),
         ({"sparsity": 0.7, "pattern": "2:4"}, "pattern 2:4 makes 0.5 of the weights zero, not 0.7"),
+        ({"allocation": "luck"}, "allocation: one of outliers, influence, or none, got 'luck'"),
+        ({"allocation": "outliers", "pattern": "2:4"}, "pattern 2:4 keeps as much everywhere"),
         ({"samples": 0}, "samples: at least 1, got 0"),
         ({"length": 1}, "length: at least 2, got 1"),
         ({"length": 65}, "the model reads at most 64 tokens, got 65"),

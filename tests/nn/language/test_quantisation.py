@@ -118,7 +118,7 @@ def test_block_tuning_lowers_perplexity_and_keeps_the_form(make_llama: Any) -> N
     fine_tune(model, [tokens], steps=60, lr=1e-2)
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     found = {}
-    for name, refine in (("plain", None), ("tuned", BlockTuning(epochs=20, lr=5e-3))):
+    for name, refine in (("plain", None), ("tuned", BlockTuning(epochs=20, lr=0.05))):
         model.load_state_dict(state)
         compression = compress(model, tokens, GQSA(), keep=0.5, refine=refine)
         found[name] = perplexity(model, tokens)

@@ -13,9 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from gossamer.nn.language.compressing import compress, plan_of
+from gossamer.nn.language.compression import Compression
 from gossamer.nn.language.files import load, save
 from gossamer.nn.language.judging import Texts, Watch, judge, prompt_of
 from gossamer.nn.language.method import METHODS, Method
+from gossamer.nn.language.sharing_out import MEASURES, shares
 from gossamer.nn.language.tokens import tokens_of
 from gossamer.nn.language.unfinished import Unfinished
 from gossamer.nn.pruning.registries import piece_of
@@ -36,7 +38,8 @@ class CompressOptions:
     pattern : str, optional
         "2:4" keeps two of every four inputs, "16x1" whole blocks of 16 outputs by 1 input.
     allocation : str, optional
-        How the sparsity differs between layers. Default: not at all.
+        By what the sparsity differs between blocks: "outliers" or "influence", as in
+        :func:`gossamer.nn.language.shares`. Default: not at all.
     samples, length : int
         Windows of the calibration text, and tokens in each.
     evaluate : path, optional
@@ -72,6 +75,14 @@ class CompressOptions:
             if (value := getattr(self, name)) is not None and value < 1 + (name == "length"):
                 raise ValueError(f"{name}: at least {1 + (name == 'length')}, got {value}.")
         own = self._of_pattern()
+        if self.allocation not in (None, *MEASURES):
+            raise ValueError(
+                f"allocation: one of {', '.join(MEASURES)}, or none, got {self.allocation!r}."
+            )
+        if None not in (own, self.allocation):
+            raise ValueError(
+                f"allocation: pattern {self.pattern} keeps as much everywhere. Leave one out."
+            )
         if None not in (own, self.sparsity) and own != self.sparsity:
             raise ValueError(
                 f"sparsity: pattern {self.pattern} makes {own:g} of the weights zero, not "
@@ -114,7 +125,7 @@ class CompressedDirectory:
         A ``prompt`` from that text, and how the ``dense`` and the ``sparse`` model go on with it.
     bytes : dict
         ``file`` of the weights on disk; ``dense`` and ``packed`` of the layers' weights: all of
-        them, or those that live and a bit for each that says which.
+        them, or those that live, rounded where the method rounds, and bits that say which.
     seconds : float
     notes : list of str
     """
@@ -181,8 +192,8 @@ def compress_directory(
         judged = tokens_of(tokenizer, texts.judged, asked.length)[:_MOST_JUDGED]
         plan_of(model, piece_of(METHODS, asked.method, Method), asked.keep, asked.pattern, None)
         unfinished.begin()  # all that can be refused is refused by now
-        dense = unfinished.dense(lambda: judge(model, tokenizer, judged, watch))
-        compression = _compressed(model, windows, asked, unfinished.folder, watch)
+        dense = unfinished.remembered("dense", lambda: judge(model, tokenizer, judged, watch))
+        compression = _compressed(model, windows, asked, unfinished, watch)
         sparse = judge(model, tokenizer, judged, watch)
         save(model, tokenizer, output)
     done = CompressedDirectory(
@@ -223,14 +234,24 @@ def _told(source: Path, calibration: str | Path, asked: CompressOptions) -> dict
 
 
 def _compressed(
-    model: nn.Module, windows: Tensor, asked: CompressOptions, folder: Path, watch: Watch
-) -> Any:
+    model: nn.Module, windows: Tensor, asked: CompressOptions, unfinished: Unfinished, watch: Watch
+) -> Compression:
     """The engine's work on the blocks, shown as it goes."""
-    settings: dict[str, Any] = {"keep": asked.keep, "on": asked.pattern, "folder": folder}
-    if asked.allocation is not None:
-        settings["allocation"] = asked.allocation
+    keep: float | dict[str, float] = asked.keep
+    if (by := asked.allocation) is not None:
+        with watch(1, by) as advance:
+            keep = unfinished.remembered("shares", lambda: shares(model, windows, asked.keep, by))
+            advance()
     with _steps(watch, f"{asked.method}, block by block") as progress:
-        return compress(model, windows, asked.method, progress=progress, **settings)
+        return compress(
+            model,
+            windows,
+            asked.method,
+            keep=keep,
+            on=asked.pattern,
+            folder=unfinished.folder,
+            progress=progress,
+        )
 
 
 @contextmanager
@@ -259,13 +280,15 @@ def _facts(model: Any) -> dict[str, Any]:
     }
 
 
-def _bytes(model: Any, compression: Any, output: Path) -> dict[str, int]:
-    weights, alive = (sum(getattr(row, n) for row in compression) for n in ("weights", "alive"))
-    size = model.dtype.itemsize
+def _bytes(model: Any, compression: Compression, output: Path) -> dict[str, int]:
+    size, small = model.dtype.itemsize, compression.quantised
     return {
         "file": sum(file.stat().st_size for file in output.glob("*.safetensors")),
-        "dense": weights * size,
-        "packed": alive * size + weights // 8,
+        "dense": size * sum(row.weights for row in compression),
+        "packed": sum(
+            small[row.name].bytes if row.name in small else row.alive * size + row.weights // 8
+            for row in compression
+        ),
     }
 
 

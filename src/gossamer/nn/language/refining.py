@@ -34,8 +34,9 @@ class BlockTuning:
     ----------
     epochs : int >= 1, default 4
         Passes over the calibration text.
-    lr : float > 0, default 3e-4
-        The first step size.
+    lr : float > 0, default 0.02
+        The first step size, relative to the root mean square of each layer's weights, which differs
+        much between models.
     seed : int, default 0
         Of the order of batches.
 
@@ -47,7 +48,7 @@ class BlockTuning:
     """
 
     epochs: int = 4
-    lr: float = 3e-4
+    lr: float = 0.02
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -70,7 +71,9 @@ class BlockTuning:
         }
         rows = list(stream.batches(stream.states(turn)))
         steps = self.epochs * len(rows)
-        optimiser = torch.optim.Adam([weight.value for weight in weights.values()], lr=self.lr)
+        optimiser = torch.optim.Adam([
+            {"params": [weight.value], "lr": self.lr * weight.size} for weight in weights.values()
+        ])  # fmt: skip
         falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
         generator = torch.Generator().manual_seed(self.seed)
         errors: list[float] = []
@@ -133,6 +136,7 @@ class _Weight:
     ) -> None:
         self.value = value.clone().contiguous().requires_grad_(True)
         self.mask, self.quantised, self.transposed = mask, quantised, transposed
+        self.size = float(value[mask].square().mean().sqrt()) if bool(mask.any()) else 0.0
 
     @classmethod
     def of(cls, name: str, prefix: str, work: nn.Module, done: Done) -> _Weight:

@@ -12,14 +12,14 @@ from typing import Any
 from gossamer.nn.language.journal import RECORD
 
 NAME = "unfinished"
-_ASKED, _DENSE = "asked.json", "dense.json"
+_ASKED = "asked"
 _FREE = ("device", "threads")  # may change between a run and its resumption
 
 
 class Unfinished:
     """A folder within the output that is there until all is done.
 
-    It holds what was asked for, the dense model's results, and the journal of the blocks.
+    It holds what was asked for, what the dense model gave, and the journal of the blocks.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Unfinished:
             raise ValueError(f"output: {output} holds a model already; choose another folder.")
 
     def _check(self, output: Path, resume: bool) -> None:
-        path = self.folder / _ASKED
+        path = self._file(_ASKED)
         before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         wanted = self._asked
         other = [name for name in wanted if before.get(name) != wanted[name] and name not in _FREE]
@@ -66,22 +66,21 @@ class Unfinished:
     def begin(self) -> None:
         """Make the folder, where it is not there to go on with."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._remembered(_ASKED, lambda: dict(self._asked))
-
-    def dense(self, judge: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The dense model's results, of an earlier call where there was one."""
-        return self._remembered(_DENSE, judge)
+        self.remembered(_ASKED, lambda: dict(self._asked))
 
     def end(self) -> None:
         """Remove the folder."""
         shutil.rmtree(self.folder)
 
-    def _remembered(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What a file holds; it is never seen half written."""
-        path = self.folder / name
+    def remembered(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Plain data that is made once, however often the work is gone on with."""
+        path = self._file(name)
         if not path.exists():
             fresh = path.with_suffix(".new")
             fresh.write_text(json.dumps(make()), encoding="utf-8")
-            os.replace(fresh, path)
+            os.replace(fresh, path)  # never seen half written
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return found
+
+    def _file(self, name: str) -> Path:
+        return self.folder / f"{name}.json"

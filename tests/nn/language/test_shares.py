@@ -1,0 +1,107 @@
+"""Shares of blocks, against a plain run of the whole model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import gossamer as gs
+from gossamer.nn.language.sharing_out import shared_out, shares
+
+
+def plain_run(model: nn.Module, tokens: Tensor) -> tuple[list[Tensor], dict[str, Tensor]]:
+    """The hidden states between blocks, and what each layer has read, of one dense forward pass."""
+    states: list[Tensor] = []
+    inputs: dict[str, Tensor] = {}
+    stack = model.model.layers
+    for name, module in stack.named_modules():
+        if isinstance(module, nn.Linear):
+
+            def read(module: Any, args: Any, name: str = name) -> None:
+                inputs[name] = args[0].flatten(0, 1)
+
+            module.register_forward_pre_hook(read)
+    for block in stack:
+        block.register_forward_pre_hook(lambda module, args: states.append(args[0]))
+        block.register_forward_hook(lambda module, args, output: states.append(output))
+    with torch.no_grad():
+        model(tokens)
+    return states, inputs
+
+
+@pytest.fixture
+def llama(make_llama: Any) -> nn.Module:
+    """Three blocks of different sizes of weights, so that their measures differ."""
+    model = make_llama(blocks=3)
+    with torch.no_grad():
+        for scale, block in zip((1.0, 6.0, 3.0), model.model.layers, strict=True):
+            block.mlp.down_proj.weight *= scale
+            block.self_attn.q_proj.weight[0] *= 10 * scale
+    return model
+
+
+def measured(model: nn.Module, tokens: Tensor, by: str) -> list[float]:
+    states, inputs = plain_run(model, tokens)
+    found = []
+    for number, block in enumerate(model.model.layers):
+        if by == "influence":
+            before, after = states[2 * number], states[2 * number + 1]
+            found.append(float(1 - nn.functional.cosine_similarity(before, after, dim=-1).mean()))
+            continue
+        scores = torch.cat(
+            [
+                (layer.weight.abs() * inputs[f"{number}.{name}"].square().mean(0).sqrt()).flatten()
+                for name, layer in block.named_modules()
+                if isinstance(layer, nn.Linear)
+            ]
+        )
+        found.append(float((scores > 5 * scores.mean()).double().mean()))
+    return found
+
+
+@pytest.mark.parametrize("by", ["outliers", "influence"])
+def test_shares_follow_the_measure_of_a_plain_run(
+    llama: nn.Module, tokens: Tensor, by: str
+) -> None:
+    found = shares(llama, tokens, keep=0.4, by=by, spread=0.1, batch_size=4)
+    expected = measured(llama, tokens, by)
+    assert max(expected) > 1.1 * min(expected)
+    low, high = min(expected), max(expected)
+    z = torch.tensor([(d - low) / (high - low) for d in expected])
+    by_block = (0.4 + 0.2 * (z - z.mean())).tolist()
+    assert len(found) == 21
+    for name, share in found.items():
+        assert share == pytest.approx(by_block[int(name.split(".")[2])], abs=1e-5)
+
+
+def test_compress_takes_them_and_on_the_whole_as_much_is_gone(
+    llama: nn.Module, tokens: Tensor
+) -> None:
+    found = gs.nn.language.shares(llama, tokens, keep=0.5, spread=0.1)
+    compression = gs.nn.language.compress(llama, tokens, "magnitude", keep=found)
+    assert compression.sparsity == pytest.approx(0.5, abs=2e-3)
+    for row in compression:
+        assert row.alive / row.weights == pytest.approx(found[row.name], abs=2e-3)
+
+
+def test_blocks_that_are_alike_keep_the_same() -> None:
+    assert shared_out([2.0, 2.0], [5, 5], keep=0.3, spread=0.1) == [0.3, 0.3]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"by": "size"}, "by: one of outliers, influence, got 'size'"),
+        ({"keep": 0.0}, r"keep: a number in \(0, 1\)"),
+        ({"spread": 1.0}, r"spread: a number in \(0, 1\)"),
+        ({"keep": 0.1, "spread": 0.4}, "give a smaller one"),
+    ],
+)
+def test_what_is_refused(
+    llama: nn.Module, tokens: Tensor, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        shares(llama, tokens, **settings)
