@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_language import TEXT, write_model
+from tiny_language import TEXT, make_tokenizer, write_model
 
 import gossamer as gs
 from gossamer.nn.language import directories
@@ -177,6 +177,23 @@ def test_texts_that_are_refused(dense: Path, tmp_path: Path, content: bytes, mes
     text.write_bytes(content)
     with pytest.raises(ValueError, match=message):
         compress_directory(dense, tmp_path / "out", text)
+
+
+def test_weights_that_are_no_linear_layers_are_told(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    tokenizer = make_tokenizer()
+    config = transformers.MixtralConfig(
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, intermediate_size=64, num_local_experts=2, bos_token_id=1,
+        eos_token_id=2,
+    )  # fmt: skip
+    gs.nn.language.save(transformers.MixtralForCausalLM(config), tokenizer, tmp_path / "dense")
+    (tmp_path / "text.txt").write_text(TEXT)
+    done = compress_directory(tmp_path / "dense", tmp_path / "out", tmp_path / "text.txt", **QUICK)
+    assert "held out" in done.notes[0]
+    attention, experts = 32 * 32 * 2 + 32 * 16 * 2, 2 * 3 * 32 * 64 + 2 * 32  # and the router
+    assert f"{experts / (attention + experts):.1%} of the weights of the blocks" in done.notes[1]
+    assert "experts" in done.notes[1]
 
 
 def test_the_record_is_plain_data(compressed: Callable[..., Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gossamer.nn.language.architectures import architecture_of
 from gossamer.nn.language.compressing import compress, plan_of
 from gossamer.nn.language.compression import Compression
 from gossamer.nn.language.files import load, save
@@ -218,7 +219,7 @@ def compress_directory(
         },
         bytes=_bytes(model, compression, output),
         seconds=time.perf_counter() - begun,
-        notes=texts.notes,
+        notes=[*texts.notes, *_left_dense(model, compression)],
     )
     unfinished.end()
     return done
@@ -268,6 +269,22 @@ def _steps(watch: Watch, description: str) -> Iterator[Callable[[int, int], None
                 seen["done"] += 1
 
         yield progress
+
+
+def _left_dense(model: nn.Module, compression: Compression) -> list[str]:
+    """A remark where blocks have matrices besides those of linear layers, such as fused experts."""
+    blocks = model.get_submodule(architecture_of(model).blocks)
+    names = {f"{row.name}.weight" for row in compression}
+    found = [(name, p) for name, p in model.named_parameters() if p.ndim > 1]
+    inside = {id(p) for p in blocks.parameters()}
+    dense = {name: p.numel() for name, p in found if id(p) in inside and name not in names}
+    if not dense:
+        return []
+    share = sum(dense.values()) / (sum(dense.values()) + sum(row.weights for row in compression))
+    return [
+        f"{share:.1%} of the weights of the blocks are no linear layer's and stay dense, such as "
+        f"{max(dense, key=lambda name: dense[name])}."
+    ]
 
 
 def _facts(model: Any) -> dict[str, Any]:
