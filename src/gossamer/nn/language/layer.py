@@ -61,11 +61,18 @@ class Layer:
 
     def mask(self, scores: Tensor, count: int | None = None) -> Tensor:
         """(m, p) bool, the units with the largest sums of scores: as many as may stay, or these."""
-        part = self.part
-        (parameter,) = part.parameters
         count = self.count if count is None else count
-        flags = part.select(part.sums({parameter: scores}), count)
-        return part.masks(flags)[parameter]
+        return self.spread(self.part.select(self.sums(scores), count))
+
+    def sums(self, values: Tensor) -> Tensor:
+        """(units,) of (m, p) values over the entries of each unit."""
+        (parameter,) = self.part.parameters
+        return self.part.sums({parameter: values})
+
+    def spread(self, values: Tensor) -> Tensor:
+        """(m, p) from one value a unit."""
+        (parameter,) = self.part.parameters
+        return self.part.masks(values)[parameter]
 
     def error(self, weight: Tensor) -> float:
         """Of the outputs, relative to their norm; 0 for a layer without outputs."""

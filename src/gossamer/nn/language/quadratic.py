@@ -62,30 +62,39 @@ class Quadratic:
         """(p, p) lower Cholesky factor of H, in float64."""
         return torch.linalg.cholesky(self.hessian.double())
 
+    def objective(self, weight: Tensor) -> float:
+        """f(U), in float64."""
+        precise = weight.double()
+        return 0.5 * float(((precise - self.weight) * self.gradient(precise)).sum())
+
+    def bound(self, multipliers: Tensor) -> float:
+        r"""The least of f(U) + <Y, U> over all U, in float64.
+
+        .. math:: \langle Y, W \rangle - \tfrac12 \operatorname{tr} Y H^{-1} Y^\top
+        """
+        precise = multipliers.double()
+        below = torch.linalg.solve_triangular(self.factor, precise.T, upper=False)
+        return float((precise * self.weight).sum() - 0.5 * below.square().sum())
+
     def certify(self, weight: Tensor, mask: Tensor, tol: float) -> Certificate:
         r"""How far above the best weights of a support these are.
 
-        With the gradient R on the support, the gap is at most
-        :math:`\tfrac12 \operatorname{tr} R H^{-1} R^\top`, the value of a feasible point of the
-        dual: a block of :math:`H^{-1}` is no less than the inverse of that block of H.
+        Multipliers that are free outside of the support and zero on it bound the optimum from
+        below, and minus the gradient outside of the support is near the best of them.
         """
-        precise = weight.double()
-        gradient = self.gradient(precise)
-        restricted = gradient * mask
-        below = torch.linalg.solve_triangular(self.factor, restricted.T, upper=False)
-        null = -0.5 * float((self.weight * self.gradient(torch.zeros_like(precise))).sum())
-        gap = 0.5 * float(below.square().sum())
-        objective = 0.5 * float(((precise - self.weight) * gradient).sum())
-        return Certificate(
-            gap / null if null > 0 else 0.0,
-            tol,
-            "global",
-            gap,
-            float(restricted.abs().max()),
-            objective,
-            null,
-            np.flatnonzero(mask.cpu().numpy()),
-        )
+        gradient = self.gradient(weight.double())
+        gap = self.objective(weight) - self.bound(-gradient * ~mask)
+        violation = float((gradient * mask).abs().max())
+        return self.judged(gap, violation, self.objective(weight), mask, tol)
+
+    def judged(
+        self, gap: float, violation: float, objective: float, mask: Tensor, tol: float
+    ) -> Certificate:
+        """A gap relative to the objective of a layer without weights."""
+        null = self.objective(torch.zeros_like(self.weight))
+        gap, support = max(gap, 0.0), np.flatnonzero(mask.cpu().numpy())
+        value = gap / null if null > 0 else 0.0
+        return Certificate(value, tol, "global", gap, violation, objective, null, support)
 
     def descend(self, weight: Tensor, mask: Tensor) -> Iterator[Tensor]:
         """Weights ever nearer to the best ones of the support, by conjugate gradients.

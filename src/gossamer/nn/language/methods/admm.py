@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from gossamer.core.validation import finite_number
+from gossamer.nn.language.alternation import Alternation
 from gossamer.nn.language.layer import Layer, Solved
 from gossamer.nn.language.method import METHODS, Method
 from gossamer.nn.language.quadratic import Quadratic, check_positive, check_settings
@@ -55,6 +55,7 @@ class ADMM(Method):
 
     Examples
     --------
+    >>> import torch
     >>> from gossamer.nn.language import InputStatistics
     >>> from gossamer.structures import Elements
     >>> seen = InputStatistics(8)
@@ -88,21 +89,15 @@ class ADMM(Method):
 
     def alternate(self, problem: Quadratic, layer: Layer) -> tuple[Tensor, Tensor]:
         """The last sparse weight and its mask."""
-        mask = layer.mask(problem.weight.square())
-        sparse, off = problem.weight * mask, torch.zeros_like(problem.weight)
-        pull = problem.weight @ problem.hessian
-        before = None
+
+        def nearest(target: Tensor) -> Tensor:
+            return target * layer.mask(target.square())
+
+        alternation = Alternation(problem, nearest(problem.weight), self.rho[0])
         for rho in self.schedule():
-            if rho != before:
-                inverse = problem.inverse(rho)
-                off = off * ((before or rho) / rho)
-                before = rho
-            dense = (pull + rho * (sparse - off)) @ inverse
-            target = dense + off
-            mask = layer.mask(target.square())
-            sparse = target * mask
-            off = target - sparse
-        return sparse, mask
+            alternation.use(rho)
+            alternation.step(nearest)
+        return alternation.sparse, layer.mask(alternation.target.square())
 
     def schedule(self) -> list[float]:
         """The value of rho at each step."""
