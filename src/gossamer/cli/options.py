@@ -15,8 +15,8 @@ logsum (--epsilon), slope (--fdr), fused (--sparsity: neighbouring columns alike
 also sparsegroup (--l1-ratio) and exclusive"""
 
 _METHODS = """wanda (the default), magnitude, or another of gossamer.nn.language.methods"""
-_ALLOCATIONS = """blocks that matter more keep more, by their outliers or by their influence on the
-hidden states (default: all the same)"""
+_ALLOCATIONS = """what matters more keeps more: blocks by their outliers or by their influence on the
+hidden states, or layers by the sensitivity of their outputs (default: all the same)"""
 
 
 class UsageError(Exception):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from scipy.optimize import linprog
 from torch import Tensor, nn
 
 import gossamer as gs
+from gossamer.nn.language.layer_curves import least_error
 from gossamer.nn.language.sharing_out import shared_out, shares
 
 
@@ -87,6 +91,46 @@ def test_compress_takes_them_and_on_the_whole_as_much_is_gone(
         assert row.alive / row.weights == pytest.approx(found[row.name], abs=2e-3)
 
 
+def test_sensitivity_is_the_best_of_all_shares_in_whole_percents() -> None:
+    """Three layers' hulls of any shape: the optimum of a linear programme."""
+    rng = np.random.default_rng(0)
+    slopes = [np.sort(rng.exponential(size=100) * scale)[::-1] for scale in (1.0, 3.0, 0.5)]
+    sizes, keep, spread = [10, 40, 20], 0.4, 0.15
+    found = least_error(slopes, sizes, keep, spread)
+    assert np.dot(found, sizes) == pytest.approx(keep * sum(sizes))
+    assert min(found) >= 0.1 - 1e-9
+    assert max(found) <= 0.7 + 1e-9
+    inside = np.arange(10, 70)  # each percent is taken whole, in part or not at all
+    costs = np.repeat(sizes, len(inside)) / 100
+    best = linprog(
+        -np.concatenate([row[inside] for row in slopes]),
+        A_eq=costs[None],
+        b_eq=[(keep - 0.1) * sum(sizes)],
+        bounds=(0, 1),
+    )
+    taken = [np.interp(100 * share, np.arange(101), np.r_[0, row.cumsum()])
+             for share, row in zip(found, slopes, strict=True)]  # fmt: skip
+    fixed = sum(row[:10].sum() for row in slopes)
+    assert sum(taken) - fixed == pytest.approx(-best.fun, abs=1e-9)
+
+
+def test_sensitivity_lowers_the_errors_of_layers_in_sum(llama: nn.Module, tokens: Tensor) -> None:
+    errors = []
+    found = shares(llama, tokens, keep=0.4, by="sensitivity", spread=0.15)
+    for keep in (0.4, found):
+        model = copy.deepcopy(llama)
+        _, inputs = plain_run(copy.deepcopy(llama), tokens)
+        compression = gs.nn.language.compress(model, tokens, "wanda", keep=keep)
+        assert compression.sparsity == pytest.approx(0.6, abs=0.01)
+        total = 0.0
+        for name, x in inputs.items():
+            before = llama.model.layers.get_submodule(name).weight.detach()
+            change = before - model.model.layers.get_submodule(name).weight.detach()
+            total += float((x @ change.T).square().sum() / (x @ before.T).square().sum())
+        errors.append(total)
+    assert errors[1] < 0.98 * errors[0]
+
+
 def test_blocks_that_are_alike_keep_the_same() -> None:
     assert shared_out([2.0, 2.0], [5, 5], keep=0.3, spread=0.1) == [0.3, 0.3]
 
@@ -94,7 +138,7 @@ def test_blocks_that_are_alike_keep_the_same() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"by": "size"}, "by: one of outliers, influence, got 'size'"),
+        ({"by": "size"}, "by: one of outliers, influence, sensitivity, got 'size'"),
         ({"keep": 0.0}, r"keep: a number in \(0, 1\)"),
         ({"spread": 1.0}, r"spread: a number in \(0, 1\)"),
         ({"keep": 0.1, "spread": 0.4}, "give a smaller one"),

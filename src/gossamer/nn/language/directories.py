@@ -18,7 +18,7 @@ from gossamer.nn.language.compression import Compression
 from gossamer.nn.language.files import load, save
 from gossamer.nn.language.judging import Texts, Watch, judge, prompt_of
 from gossamer.nn.language.method import METHODS, Method
-from gossamer.nn.language.sharing_out import MEASURES, shares
+from gossamer.nn.language.sharing_out import WAYS, shares
 from gossamer.nn.language.tokens import tokens_of
 from gossamer.nn.language.unfinished import Unfinished
 from gossamer.nn.pruning.registries import piece_of
@@ -39,8 +39,8 @@ class CompressOptions:
     pattern : str, optional
         "2:4" keeps two of every four inputs, "16x1" whole blocks of 16 outputs by 1 input.
     allocation : str, optional
-        By what the sparsity differs between blocks: "outliers" or "influence", as in
-        :func:`gossamer.nn.language.shares`. Default: not at all.
+        By what the sparsity differs between layers: "outliers", "influence" or "sensitivity", as
+        in :func:`gossamer.nn.language.shares`. Default: not at all.
     samples, length : int
         Windows of the calibration text, and tokens in each.
     evaluate : path, optional
@@ -76,9 +76,9 @@ class CompressOptions:
             if (value := getattr(self, name)) is not None and value < 1 + (name == "length"):
                 raise ValueError(f"{name}: at least {1 + (name == 'length')}, got {value}.")
         own = self._of_pattern()
-        if self.allocation not in (None, *MEASURES):
+        if self.allocation not in (None, *WAYS):
             raise ValueError(
-                f"allocation: one of {', '.join(MEASURES)}, or none, got {self.allocation!r}."
+                f"allocation: one of {', '.join(WAYS)}, or none, got {self.allocation!r}."
             )
         if None not in (own, self.allocation):
             raise ValueError(

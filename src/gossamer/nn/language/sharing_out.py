@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gossamer.nn.channels import evaluating
 from gossamer.nn.language.architectures import matrix_of
 from gossamer.nn.language.compressing import plan_of
+from gossamer.nn.language.layer_curves import curves, least_error
 from gossamer.nn.language.likelihood import check_tokens
 from gossamer.nn.language.methods.wanda import Wanda
 from gossamer.nn.language.stream import Stream, gathering
@@ -48,10 +49,12 @@ def shares(
     calibration : (n, length) integer tensor
     keep : float in (0, 1)
         On the whole.
-    by : {"outliers", "influence"}
+    by : {"outliers", "influence", "sensitivity"}
         "outliers": the share of a block's weights whose :math:`|w_{ij}| \|x_j\|` is above five
         times the mean of the block. "influence": one minus the mean cosine between the hidden
-        states before and after it.
+        states before and after it. "sensitivity": each layer for itself, such that the sum of
+        the squared errors of the layers' outputs, relative to their norms, is least, as
+        :class:`Wanda` alone would leave them.
     spread : float, default 0.08
         :math:`\lambda`.
     blocks, batch_size
@@ -75,8 +78,8 @@ def shares(
     are more redundant than you expect.
     """
     check_tokens("calibration", calibration)
-    if by not in MEASURES:
-        raise ValueError(f"by: one of {', '.join(MEASURES)}, got {by!r}.")
+    if by not in WAYS:
+        raise ValueError(f"by: one of {', '.join(WAYS)}, got {by!r}.")
     for name, value in (("keep", keep), ("spread", spread)):
         if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < 1:
             raise ValueError(f"{name}: a number in (0, 1), got {value!r}.")
@@ -86,6 +89,11 @@ def shares(
     with tempfile.TemporaryDirectory(prefix="gossamer-") as place, evaluating(model):
         stream = Stream(model, plan.stack, calibration, Path(place), batch_size, device)
         stream.begin()
+        if by == SENSITIVITY:
+            slopes = [row for turn in turns for row in curves(stream, turn, plan.layers(turn))]
+            layers = {name: at for turn in turns for name, at in plan.layers(turn).items()}
+            sizes = [matrix_of(layer).numel() for layer in layers.values()]
+            return dict(zip(layers, least_error(slopes, sizes, keep, spread), strict=True))
         measured = [MEASURES[by](stream, turn, plan.layers(turn)) for turn in turns]
     weights = [
         sum(matrix_of(layer).numel() for layer in plan.layers(turn).values()) for turn in turns
@@ -141,3 +149,5 @@ MEASURES: dict[str, Callable[[Stream, int, Layers], float]] = {
     "outliers": outliers,
     "influence": influence,
 }
+SENSITIVITY = "sensitivity"
+WAYS = (*MEASURES, SENSITIVITY)
