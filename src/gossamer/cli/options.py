@@ -15,7 +15,7 @@ logsum (--epsilon), slope (--fdr), fused (--sparsity: neighbouring columns alike
 also sparsegroup (--l1-ratio) and exclusive"""
 
 _METHODS = """wanda (the default), magnitude, or another of gossamer.nn.language.methods"""
-_ALLOCATIONS = """what matters more keeps more: blocks by their outliers or by their influence on the
+_ALLOCATIONS = """what matters more keeps more: blocks by their outliers or by their influence on
 hidden states, or layers by the sensitivity of their outputs (default: all the same)"""
 
 
