@@ -43,9 +43,11 @@ def test_half_of_smollm2_goes_through_a_kill(tmp_path: Path) -> None:
 
     told = json.loads((out / "report.json").read_text(encoding="utf-8"))
     perplexity = told["perplexity"]
-    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    memory = used.ru_maxrss * 1024
     print(
-        f"\n64 x 512 tokens, {torch.get_num_threads()} threads: {seconds:.0f} s with the kill, "
+        f"\n64 x 512 tokens, {torch.get_num_threads()} threads: {seconds:.0f} s and "
+        f"{used.ru_utime + used.ru_stime:.0f} of CPU with the kill and judging, "
         f"{memory / 1e9:.2f} GB; perplexity on pydoc {perplexity['dense']:.2f} before, "
         f"{perplexity['sparse']:.2f} after"
     )
