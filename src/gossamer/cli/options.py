@@ -84,6 +84,14 @@ def add_compress(compress: Parser) -> None:
         "(default: any weight)",
     )
     sparse.add_argument("--allocation", metavar="BY", help=_ALLOCATIONS)
+    sparse.add_argument(
+        "--refine",
+        type=int,
+        default=0,
+        metavar="N",
+        help="passes over the text that train what stays of each block (0; 4 help much, and take "
+        "many times as long)",
+    )
     data = compress.add_argument_group("data")
     data.add_argument(
         "--samples", type=int, default=64, metavar="N", help="windows of the text (64)"

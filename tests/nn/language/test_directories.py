@@ -84,6 +84,19 @@ def test_blocks_that_matter_more_keep_more(compressed: Callable[..., Any]) -> No
         assert row["alive"] / row["weights"] == pytest.approx(kept[row["name"]], abs=2e-3)
 
 
+def test_refining_brings_the_outputs_closer(compressed: Callable[..., Any], dense: Path) -> None:
+    before, tokenizer = gs.nn.language.load(dense)
+    tokens = gs.nn.language.tokens_of(tokenizer, TEXT, 16, 8)
+    far = []
+    for refine in (0, 3):
+        done = compressed(f"out{refine}", sparsity=0.7, refine=refine)
+        model, _ = gs.nn.language.load(done.output)
+        assert done.sparsity == pytest.approx(0.7, abs=0.02)
+        with torch.no_grad():
+            far.append(float((model(tokens).logits - before(tokens).logits).norm()))
+    assert far[1] < 0.9 * far[0]
+
+
 @contextmanager
 def stopping(steps: int, description: str) -> Iterator[Callable[[], None]]:
     """Ctrl-C after the second block."""
@@ -149,6 +162,7 @@ def test_no_model_is_overwritten(compressed: Callable[..., Any], dense: Path) ->
         ({"sparsity": 0.7, "pattern": "2:4"}, "pattern 2:4 makes 0.5 of the weights zero, not 0.7"),
         ({"allocation": "luck"}, "allocation: one of outliers, influence, or none, got 'luck'"),
         ({"allocation": "outliers", "pattern": "2:4"}, "pattern 2:4 keeps as much everywhere"),
+        ({"refine": -1}, "refine: a number of passes >= 0, got -1"),
         ({"samples": 0}, "samples: at least 1, got 0"),
         ({"length": 1}, "length: at least 2, got 1"),
         ({"length": 65}, "the model reads at most 64 tokens, got 65"),

@@ -18,6 +18,7 @@ from gossamer.nn.language.compression import Compression
 from gossamer.nn.language.files import load, save
 from gossamer.nn.language.judging import Texts, Watch, judge, prompt_of
 from gossamer.nn.language.method import METHODS, Method
+from gossamer.nn.language.refining import BlockTuning
 from gossamer.nn.language.sharing_out import WAYS, shares
 from gossamer.nn.language.tokens import tokens_of
 from gossamer.nn.language.unfinished import Unfinished
@@ -41,6 +42,9 @@ class CompressOptions:
     allocation : str, optional
         By what the sparsity differs between layers: "outliers", "influence" or "sensitivity", as
         in :func:`gossamer.nn.language.shares`. Default: not at all.
+    refine : int, default 0
+        Passes over the calibration text that train what stays of each block towards the dense
+        model, by :class:`gossamer.nn.language.BlockTuning`.
     samples, length : int
         Windows of the calibration text, and tokens in each.
     evaluate : path, optional
@@ -60,6 +64,7 @@ class CompressOptions:
     sparsity: float | None = None
     pattern: str | None = None
     allocation: str | None = None
+    refine: int = 0
     samples: int = 64
     length: int = 512
     evaluate: str | Path | None = None
@@ -75,6 +80,8 @@ class CompressOptions:
         for name in ("samples", "length", "threads"):
             if (value := getattr(self, name)) is not None and value < 1 + (name == "length"):
                 raise ValueError(f"{name}: at least {1 + (name == 'length')}, got {value}.")
+        if self.refine < 0:
+            raise ValueError(f"refine: a number of passes >= 0, got {self.refine}.")
         own = self._of_pattern()
         if self.allocation not in (None, *WAYS):
             raise ValueError(
@@ -250,6 +257,7 @@ def _compressed(
             asked.method,
             keep=keep,
             on=asked.pattern,
+            refine=BlockTuning(asked.refine) if asked.refine else None,
             folder=unfinished.folder,
             progress=progress,
         )
