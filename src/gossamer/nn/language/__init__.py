@@ -14,6 +14,7 @@ _HOMES = {
     "method": ("Method",),
     "quantisation": ("GroupQuantiser", "Quantised"),
     "refining": ("BlockTuning",),
+    "removal": ("Removal", "remove"),
     "sharing_out": ("shares",),
     "statistics": ("InputStatistics",),
     "tokens": ("tokens_of",),
