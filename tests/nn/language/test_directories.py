@@ -160,7 +160,7 @@ def test_no_model_is_overwritten(compressed: Callable[..., Any], dense: Path) ->
     [
         ({"sparsity": 1.0}, r"sparsity: a share in \[0, 1\), got 1.0"),
         ({"sparsity": 0.7, "pattern": "2:4"}, "pattern 2:4 makes 0.5 of the weights zero, not 0.7"),
-        ({"allocation": "luck"}, "allocation: one of outliers, influence, or none, got 'luck'"),
+        ({"allocation": "luck"}, "allocation: one of outliers, .*, or none, got 'luck'"),
         ({"allocation": "outliers", "pattern": "2:4"}, "pattern 2:4 keeps as much everywhere"),
         ({"refine": -1}, "refine: a number of passes >= 0, got -1"),
         ({"samples": 0}, "samples: at least 1, got 0"),
