@@ -51,7 +51,7 @@ class GroupSparseLoRA(Adapter):
 
     .. math:: W'_l = W_l + U_l D_l, \qquad
         \min_{U, D} \; L(U, D) + \sum_g \rho\Bigl(
-            \bigl(\textstyle\sum_{l \in g} \|U_l\|_F^2 + \|D_l\|_F^2\bigr)^{1/2}\Bigr)
+            \bigl(\sum_{l \in g} \|U_l\|_F^2 + \|D_l\|_F^2\bigr)^{1/2}\Bigr)
 
     with the shape :math:`\rho` of a penalty, the group lasso by default. After each step of the
     optimiser comes the proximal step in its own metric, so that a group that is given up is exactly
