@@ -171,8 +171,10 @@ class Penalised:
         sizes = self.sizes(multipliers.double())
         factors = (weights / sizes.clamp(min=torch.finfo(sizes.dtype).tiny)).clamp(max=1)
         feasible = multipliers * self.layer.spread(factors)
-        objective = self.problem.objective(weight) + float(weights @ self.sizes(precise))
-        violation = float((self.problem.gradient(precise) + feasible).abs().max())
+        gradient = self.problem.gradient(precise)
+        error = self.problem.objective(weight, gradient)
+        objective = error + float(weights @ self.sizes(precise))
+        violation = float((gradient + feasible).abs().max())
         gap = objective - self.problem.bound(feasible)
         return self.problem.judged(gap, violation, objective, weight != 0, tol)
 
