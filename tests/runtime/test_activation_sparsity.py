@@ -11,7 +11,8 @@ from token_networks import TOKEN_ZOO
 from torch import nn
 
 from gossamer.nn import load_model, save_model
-from gossamer.runtime.activation_sparsity import TopInputs, activation_zeros, sparsify_activations
+from gossamer.runtime.activation_sparsity import activation_zeros, sparsify_activations
+from gossamer.runtime.input_scores import TopInputs
 from gossamer.runtime.skipping_linear import SkippingLinear
 
 

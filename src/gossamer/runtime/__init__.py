@@ -26,6 +26,7 @@ _HOMES = {
     "product": ("Bounds",),
     "training_linear": ("SparseLinear",),
     "training_models": ("sparse_training",),
+    "activation_shares": ("choose_activation_shares",),
     "activation_sparsity": ("activation_zeros", "sparsify_activations"),
     "skipping_linear": ("SkippingLinear",),
     "spot_convolution": ("SpotConv2d",),

@@ -3,64 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from gossamer.nn.rules import shares_of
-from gossamer.runtime.example_calls import Example
-from gossamer.runtime.skipping_linear import SkippingLinear
-from gossamer.runtime.swapping import has_hooks, swapped
+from gossamer.runtime.input_scores import CRITERIA, TopInputs, check, cuts_of, importance_of
+from gossamer.runtime.layer_inputs import (
+    Examples,
+    linear_layer,
+    linear_layers,
+    named,
+    sampled_inputs,
+    watch,
+)
+from gossamer.runtime.skipping_linear import CutInputs, SkippingLinear
+from gossamer.runtime.swapping import swapped
+from gossamer.runtime.turning import turns_of
 
-CRITERIA = ("auto", "magnitude", "wina")
 RULES = ("threshold", "top_k")
-_SAMPLES = 2048  # of each call of a layer that calibration remembers
-
-
-class TopInputs(nn.Module):
-    """Of each sample, only the ``count`` inputs with the largest ``|x_c| importance_c``.
-
-    Parameters
-    ----------
-    importance : (inputs,) tensor
-    count : int
-        Inputs that tie with the last of them stay too.
-
-    Examples
-    --------
-    >>> TopInputs(torch.tensor([1.0, 1.0, 9.0]), 2)(torch.tensor([[3.0, -4.0, 1.0]]))
-    tensor([[ 0., -4.,  1.]])
-    """
-
-    importance: Tensor
-
-    def __init__(self, importance: Tensor, count: int) -> None:
-        super().__init__()
-        self.register_buffer("importance", importance)
-        self.count = count
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x (..., inputs), with zeros."""
-        if self.count >= x.shape[-1]:
-            return x
-        scores = x.abs() * self.importance
-        last = scores.topk(self.count).values[..., -1:]
-        return x.masked_fill(scores < last, 0.0)
-
-    def extra_repr(self) -> str:
-        """What it keeps."""
-        return f"count={self.count} of {self.importance.numel()}"
+_SAMPLES = 2048  # of each layer that calibration remembers
 
 
 def sparsify_activations(
     model: nn.Module,
-    example_inputs: Tensor | Sequence[Any] | Mapping[str, Any] | None = None,
+    example_inputs: Examples | None = None,
     keep: float | Mapping[str, float] = 0.5,
     *,
     criterion: str = "auto",
     rule: str = "threshold",
+    turn: str | Sequence[str] = (),
+    skip: bool = True,
+    batch_size: int | None = None,
     precision: str = "float32",
     threads: int | None = None,
 ) -> nn.Module:
@@ -75,10 +48,10 @@ def sparsify_activations(
     model : nn.Module
         Its layers of class ``nn.Linear`` are replaced by :class:`SkippingLinear`, in the copy.
         Those with hooks stay.
-    example_inputs : tensor, sequence of the forward method's arguments, or mapping by their names
-        Data to calibrate with: the more tokens or samples, the closer the share that is kept comes
-        to ``keep``. Not needed where ``keep`` is 1, nor for the rule ``"top_k"`` and a given
-        criterion.
+    example_inputs : tensor, sequence of positional or mapping of keyword arguments, optional
+        Data to calibrate with, such as windows of tokens (windows, length): the more tokens or
+        samples, the closer the share that is kept comes to ``keep``. Not needed where ``keep`` is
+        1, nor for the rule ``"top_k"`` and a given criterion.
     keep : float or mapping of patterns of layer names to floats, default 0.5
         Share of the inputs that a layer keeps. 1 skips those that are zero, as after a ReLU, and
         changes no output. A mapping leaves layers alone that no pattern names; the first one that
@@ -91,8 +64,20 @@ def sparsify_activations(
     rule : {"threshold", "top_k"}, default "threshold"
         One threshold a layer, the quantile of the scores in the examples, which is compared within
         the product; or the best inputs of each sample, which must be sorted out first.
+    turn : pattern or patterns of layer names, default none
+        Layers whose inputs are first turned to coordinates in which the columns of the weight are
+        orthogonal, as WINA asks for, and the examples uncorrelated (the principal components of
+        the outputs). Far fewer of these say as much, for a product of (inputs, inputs) more: it
+        pays where layers have many outputs, as the first ones of a transformer's MLP.
+    skip : bool, default True
+        False leaves the layers as they are, in their precision and on their device, and puts zeros
+        before them in place of the same inputs: no time is saved, but a model can be judged on many
+        tokens at once.
+    batch_size : int, optional
+        Rows of the examples that the model sees at a time; all by default.
     precision : {"float32", "bfloat16", "int8"}, default "float32"
-        Of the weights: those rounded to bfloat16 or int8 are half or a quarter as much to read.
+        Of the weights where inputs are skipped: those rounded to bfloat16 or int8 are half or a
+        quarter as much to read.
     threads : int, optional
         As of :class:`LayoutModule`.
 
@@ -105,52 +90,75 @@ def sparsify_activations(
     ----------
     Chen et al., "WINA: Weight Informed Neuron Activation for Accelerating Large Language Model
     Inference" (2025). Liu et al., "Training-Free Activation Sparsity in Large Language Models"
-    (ICLR 2025) has thresholds of magnitudes, and also chooses each layer's share by a greedy search
-    that is not done here: give ``keep`` for each layer.
+    (ICLR 2025) has thresholds of magnitudes. Shares for each layer are chosen by
+    :func:`choose_activation_shares`.
 
     Examples
     --------
+    >>> import torch
     >>> model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
     >>> sparse = sparsify_activations(model, torch.randn(200, 64), {"2": 0.25})
     >>> type(sparse[2]).__name__, type(sparse[0]).__name__
     ('SkippingLinear', 'Linear')
     """
-    _check(criterion, CRITERIA, "criterion")
-    _check(rule, RULES, "rule")
-    shares = _shares(model, keep)
+    check(criterion, CRITERIA, "criterion")
+    check(rule, RULES, "rule")
+    names = linear_layers(model)
+    shares = shares_of(names, keep)
+    if not shares:
+        raise ValueError(
+            f"keep names no layer of class nn.Linear without hooks: {keep!r} fits none of {names}."
+        )
     cut = {name: share for name, share in shares.items() if share < 1}
+    turned = named(cut, turn)
     found: dict[str, Tensor] = {}
-    if cut and (rule == "threshold" or criterion == "auto"):
-        found = _inputs(model, example_inputs, list(cut))
-
-    options: dict[str, Any] = {"precision": precision, "threads": threads}
+    if turned or (cut and (rule == "threshold" or criterion == "auto")):
+        if example_inputs is None:
+            raise ValueError(
+                "example_inputs are needed to calibrate: give data like that which will come."
+            )
+        # in so many coordinates as there are inputs, fewer samples than that are not enough
+        widths = [linear_layer(model, name).in_features for name in turned]
+        count = 2 * max([_SAMPLES // 2, *widths])
+        found = sampled_inputs(model, example_inputs, list(cut), count, batch_size)
+    turns = turns_of(model, found, turned)
 
     def make(name: str, module: nn.Module) -> nn.Module | None:
-        if name not in shares:
+        if name not in shares or (name not in cut and not skip):
             return None
         assert isinstance(module, nn.Linear)
-        if name not in cut:
-            return SkippingLinear.of(module, **options)
-        count = max(1, round(shares[name] * module.in_features))
-        importance = _importance(module, criterion, count, found.get(name))
-        if rule == "top_k":
-            skipping = SkippingLinear.of(module, **options)
-            return nn.Sequential(TopInputs(importance, count), skipping)
-        threshold = _lower_quantile(found[name].abs() * importance, 1 - shares[name])
-        return SkippingLinear.of(module, threshold / importance, **options)
+        parts: list[nn.Module] = []
+        linear, x = module, found.get(name)
+        if name in turns and x is not None:
+            parts.append(turns[name].module.to(module.weight.device))
+            linear, x = turns[name].turned(module), x.float() @ turns[name].forth
+        cuts = None
+        if name in cut:
+            count = max(1, round(shares[name] * linear.in_features))
+            importance = importance_of(linear.weight, criterion, count, x)
+            if rule == "top_k":
+                parts.append(TopInputs(importance, count).to(module.weight.device))
+            elif x is not None:
+                cuts = cuts_of(x, importance, 1 - shares[name])
+        if skip:
+            parts.append(SkippingLinear.of(linear, cuts, precision=precision, threads=threads))
+        else:
+            parts += (
+                [linear] if cuts is None else [CutInputs(cuts.to(linear.weight.device)), linear]
+            )
+        return parts[0] if len(parts) == 1 else nn.Sequential(*parts)
 
     return swapped(model, make).eval()
 
 
-def activation_zeros(
-    model: nn.Module, example_inputs: Tensor | Sequence[Any] | Mapping[str, Any]
-) -> dict[str, float]:
+def activation_zeros(model: nn.Module, example_inputs: Examples) -> dict[str, float]:
     """Share of zeros among the inputs of each linear layer: what skipping could leave out.
 
     Inputs that a :class:`SkippingLinear` cuts count as zeros.
 
     Examples
     --------
+    >>> import torch
     >>> model = nn.Sequential(nn.ReLU(), nn.Linear(2, 2))
     >>> activation_zeros(model, torch.tensor([[1.0, -1.0], [-2.0, -3.0]]))
     {'1': 0.75}
@@ -165,76 +173,5 @@ def activation_zeros(
         zeros[name] += int((x.abs() <= cuts).sum())
         total[name] += x.numel()
 
-    _watch(model, example_inputs, count, names)
+    watch(model, example_inputs, count, names)
     return {name: zeros[name] / total[name] for name in names if total[name]}
-
-
-def _check(given: str, known: tuple[str, ...], argument: str) -> None:
-    if given not in known:
-        raise ValueError(f"{argument} must be one of {', '.join(known)}, got {given!r}.")
-
-
-def _shares(model: nn.Module, keep: float | Mapping[str, float]) -> dict[str, float]:
-    """The share that each linear layer keeps, by its name."""
-    # a class that inherits from nn.Linear may do something else, or have its weight read by others
-    names = [
-        name
-        for name, module in model.named_modules()
-        if type(module) is nn.Linear and not has_hooks(module)
-    ]
-    shares = shares_of(names, keep)
-    if not shares:
-        raise ValueError(
-            f"keep names no layer of class nn.Linear without hooks: {keep!r} fits none of {names}."
-        )
-    return shares
-
-
-def _importance(linear: nn.Linear, criterion: str, count: int, x: Tensor | None) -> Tensor:
-    """What the magnitudes of the inputs are multiplied by; x (samples, inputs) decides "auto"."""
-    weight = linear.weight.detach().to("cpu", torch.float32)
-    known = {"magnitude": torch.ones(linear.in_features), "wina": weight.norm(dim=0)}
-    if criterion != "auto":
-        return known[criterion]
-    assert x is not None
-    dropped = {name: x - TopInputs(factors, count)(x) for name, factors in known.items()}
-    return known[min(dropped, key=lambda name: float((dropped[name] @ weight.T).norm()))]
-
-
-def _lower_quantile(scores: Tensor, share: float) -> Tensor:
-    """The score up to which this share of them lies."""
-    skipped = round(share * scores.numel())
-    return scores.flatten().kthvalue(skipped).values if skipped else torch.tensor(0.0)
-
-
-def _inputs(model: nn.Module, example_inputs: Any, names: Sequence[str]) -> dict[str, Tensor]:
-    """(samples, inputs) of each layer in a pass over the examples."""
-    if example_inputs is None:
-        raise ValueError(
-            "example_inputs are needed to calibrate: give data like that which will come."
-        )
-    found: dict[str, list[Tensor]] = {name: [] for name in names}
-
-    def note(name: str, x: Tensor) -> None:
-        flat = x.detach().flatten(0, -2)
-        some = flat[:: -(-len(flat) // _SAMPLES)] if len(flat) else flat
-        found[name].append(some.to("cpu", torch.float32, copy=True))
-
-    _watch(model, example_inputs, note, names)
-    unused = [name for name, inputs in found.items() if not sum(map(len, inputs))]
-    if unused:
-        raise ValueError(
-            f"example_inputs bring nothing to {unused}: give more, or leave these out of keep."
-        )
-    return {name: torch.cat(inputs) for name, inputs in found.items()}
-
-
-def _watch(model: nn.Module, example_inputs: Any, note: Any, names: Sequence[str]) -> None:
-    """Call ``note(name, x)`` with the inputs of the named layers in a pass over the examples."""
-    with ExitStack() as stack:
-        for name in names:
-            handle = model.get_submodule(name).register_forward_pre_hook(
-                lambda module, inputs, name=name: note(name, inputs[0])
-            )
-            stack.callback(handle.remove)
-        Example.of(example_inputs).run_once(model)

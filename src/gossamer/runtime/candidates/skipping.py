@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from gossamer.runtime.activation_sparsity import TopInputs
 from gossamer.runtime.candidates import Options, candidates_for
+from gossamer.runtime.input_scores import TopInputs
 from gossamer.runtime.skipping_linear import CutInputs, SkippingLinear
+from gossamer.runtime.turning import Turning
 
-__all__ = ["CutInputs", "SkippingLinear", "TopInputs", "skipping"]
+__all__ = ["CutInputs", "SkippingLinear", "TopInputs", "Turning", "skipping"]
 
 _LEAST_ZEROS = 0.3  # fewer may be there by chance, in one example
 
