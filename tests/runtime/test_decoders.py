@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -352,3 +354,20 @@ def test_rows_of_blocks(height: int, width: int, precision: str) -> None:
     rows = np.array([47, 0, 5, 5, 16])
     np.testing.assert_array_equal(layout.take(rows), layout.dense()[rows])
     assert layout.take(rows[:0]).shape == (0, 24)
+
+
+@pytest.mark.slow
+def test_the_real_model_writes_the_same(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> None:
+    monkeypatch.delenv("GOSSAMER_CALIBRATE")
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    from benchmarks.language.models import smollm2
+
+    dense, tokenizer = smollm2()
+    prompt = tokenizer("The lasso selects", return_tensors="pt").input_ids
+    model = pruned(copy.deepcopy(dense))
+    fast = gs.compile(model, {"input_ids": prompt[:, :1]})
+    assert torch.equal(written(fast, prompt, 32), written(model, prompt, 32))
+    total = gs.runtime.report(fast).total
+    assert total.bytes < 0.5 * total.dense_bytes
+    whole = gs.compile(dense, {"input_ids": prompt[:, :1]})  # no zeros: other kernels alone
+    assert torch.equal(written(whole, prompt, 32), written(dense, prompt, 32))
