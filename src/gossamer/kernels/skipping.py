@@ -43,6 +43,18 @@ def skipping(weight, cuts, x, bias, low, high, y, inputs, rows, first, last, top
         bound(y, origin + top, origin + bottom, low, high)
 
 
+def cut(x, cuts, y):
+    """Flat ``y = x`` where ``|x[b, c]| > cuts[c]``, else zero; how many are not zeroed."""
+    count, inputs = 0, cuts.size
+    for first in range(0, x.size, inputs):
+        given, made = x[first : first + inputs], y[first : first + inputs]
+        for c in range(inputs):
+            keeps = not abs(given[c]) <= cuts[c]
+            made[c] = given[c] if keeps else np.float32(0.0)
+            count += keeps
+    return count
+
+
 def collect(x, origin, cuts, inputs, rows, places, kept):
     """How many inputs are not skipped; where their columns begin, and their values."""
     count = 0

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gossamer.kernels import bind, skipping
 from gossamer.runtime.candidates.linear import RuntimeLinear
 from gossamer.runtime.layout_module import admitted, watched
 from gossamer.runtime.layouts import ByColumns
@@ -94,15 +98,18 @@ class SkippingLinear(RuntimeLinear):
             return self.untraced(x)
         if watched(x):
             return self.dense(x)
-        if x.numel() > _FEW * self.layout_numbers["inputs"] and self._dense_is_faster(x):
-            return self.dense(admitted(x))
+        if x.numel() > _FEW * self.layout_numbers["inputs"] and x.shape[-1] == self.in_features:
+            kept, count = self._cut(x)
+            if count > _FEW * self.in_features + _MORE * x.numel():
+                return self._dense_product(kept)
         return super().forward(x)
 
     def dense(self, x: Tensor) -> Tensor:
         """The same by a dense product."""
+        return self._dense_product(x.masked_fill(x.abs() <= self.cuts, 0.0) if self.cutting else x)
+
+    def _dense_product(self, x: Tensor) -> Tensor:
         self.views()  # what a file has brought is checked there
-        if self.cutting:
-            x = x.masked_fill(x.abs() <= self.cuts, 0.0)
         values = self.values
         if values.dtype == torch.int8:
             x, values = x * self.scales, values.float()
@@ -116,9 +123,15 @@ class SkippingLinear(RuntimeLinear):
         dense = super().to_dense()
         return nn.Sequential(CutInputs(self.cuts.clone()), dense).eval() if self.cutting else dense
 
-    def _dense_is_faster(self, x: Tensor) -> bool:
-        most = _FEW * self.in_features + _MORE * x.numel()
-        if x.shape[-1] != self.in_features or x.numel() <= most:
-            return False
-        kept = (x.abs() > self.cuts).count_nonzero() if self.cutting else x.count_nonzero()
-        return int(kept) > most
+    def _cut(self, x: Tensor) -> tuple[Tensor, int]:
+        """The input with zeros in place of what is skipped, and how many numbers are not."""
+        layout: Any = self.layout
+        array = admitted(x).contiguous().numpy()
+        kept = np.empty(array.shape, np.float32)
+        count = _cut_kernel()(array.reshape(-1), layout.cuts, kept.reshape(-1))
+        return torch.from_numpy(kept), int(count)
+
+
+@cache
+def _cut_kernel() -> Callable[..., int]:
+    return bind(skipping.cut)
