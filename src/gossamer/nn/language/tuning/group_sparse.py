@@ -50,8 +50,8 @@ class GroupSparseLoRA(Adapter):
     r"""LoRA in which whole groups of layers, the blocks of a transformer, are left as they were.
 
     .. math:: W'_l = W_l + U_l D_l, \qquad
-        \min_{U, D} \; L(U, D) + \sum_g \rho\Bigl(
-            \bigl(\sum_{l \in g} \|U_l\|_F^2 + \|D_l\|_F^2\bigr)^{1/2}\Bigr)
+        \min_{U, D} \; L(U, D) + \sum_g
+            \rho\Bigl(\sqrt{\sum_{l \in g} \|U_l\|_F^2 + \|D_l\|_F^2}\Bigr)
 
     with the shape :math:`\rho` of a penalty, the group lasso by default. After each step of the
     optimiser comes the proximal step in its own metric, so that a group that is given up is exactly
@@ -73,7 +73,8 @@ class GroupSparseLoRA(Adapter):
         by itself, or those for which the function gives the same name.
     penalty : UnitPenalty, default L1(0.1)
         Of a group's size, at full strength: any shape, without ``on``, ``weights`` and
-        ``nonnegative``.
+        ``nonnegative``. Groups start at a size of the root of a third of the ranks of their layers,
+        which a shape that charges large sizes no more, such as MCP, must reach.
     warm_up : float in [0, 1), default 0.3
         Share of the training before the penalty sets in, for the loss to show which groups it
         needs.
