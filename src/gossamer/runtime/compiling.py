@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
@@ -55,7 +56,8 @@ def compile(
     ----------
     model : nn.Module
         Left as it is. Its zeros are what counts, however they came about: ``gs.nn.prune``,
-        ``SparseTraining``, ``finalise()`` of ``gs.nn.sparsify``. float32, on the CPU.
+        ``SparseTraining``, ``finalise()`` of ``gs.nn.sparsify``. float32, on the CPU: call
+        ``float()`` of a language model that was loaded in bfloat16, and give ``values``.
     example_inputs : tensor, sequence of the forward method's arguments, or mapping by their names
         Of the size that matters: one sample where latency of single requests does, a batch where
         throughput does. The result takes other sizes too, at most as fast as it can with the
@@ -276,6 +278,13 @@ def _check(model: nn.Module) -> None:
     for name, tensor in model.named_parameters():
         if tensor.device.type != "cpu":
             raise ValueError(f"{name} is on {tensor.device}: compile a model on the CPU.")
+    kinds = {p.dtype for p in model.parameters() if p.ndim > 1}
+    if kinds and kinds <= {torch.bfloat16, torch.float16}:
+        warnings.warn(
+            f"model computes in {', '.join(sorted(map(str, kinds)))}, for which there are no "
+            "sparse layers: call model.float() before, and give values='bfloat16' to store as few bytes.",
+            stacklevel=3,
+        )
 
 
 def _report(
