@@ -282,7 +282,7 @@ def _check(model: nn.Module) -> None:
     if kinds and kinds <= {torch.bfloat16, torch.float16}:
         warnings.warn(
             f"model computes in {', '.join(sorted(map(str, kinds)))}, for which there are no "
-            "sparse layers: call model.float() before, and give values='bfloat16' to store as few bytes.",
+            "sparse layers: call model.float() before; values='bfloat16' stores as few bytes.",
             stacklevel=3,
         )
 
