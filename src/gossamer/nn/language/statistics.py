@@ -30,6 +30,7 @@ class InputStatistics:
         self.sums = torch.zeros(width, device=device)
         self.gram = torch.zeros(width, width, device=device)
         self._root: tuple[tuple[int, float], Tensor] | None = None
+        self._shrunk: tuple[tuple[int, float], InputStatistics] | None = None
 
     @torch.no_grad()
     def add(self, inputs: Tensor) -> None:
@@ -83,3 +84,13 @@ class InputStatistics:
             root = torch.linalg.solve_triangular(upper, one, upper=True).to(self.gram)
             self._root = (self.count, damping), root
         return self._root[1]
+
+    def shrunk(self, amount: float) -> InputStatistics:
+        """The same with all products of two different inputs times 1 - amount; computed once."""
+        if self._shrunk is None or self._shrunk[0] != (self.count, amount):
+            found = InputStatistics(0)
+            found.count, found.sums = self.count, self.sums
+            found.gram = self.gram * (1 - amount)
+            found.gram.diagonal().copy_(self.gram.diagonal())
+            self._shrunk = (self.count, amount), found
+        return self._shrunk[1]

@@ -6,6 +6,7 @@ from gossamer.nn.language.methods.gqsa import GQSA
 from gossamer.nn.language.methods.lasso import Lasso
 from gossamer.nn.language.methods.magnitude import Magnitude
 from gossamer.nn.language.methods.reconstruction import Reconstruction
+from gossamer.nn.language.methods.shrunk import Shrunk
 from gossamer.nn.language.methods.smooth import Smooth
 from gossamer.nn.language.methods.sparsegpt import SparseGPT
 from gossamer.nn.language.methods.wanda import Wanda
@@ -17,6 +18,7 @@ __all__ = [
     "Lasso",
     "Magnitude",
     "Reconstruction",
+    "Shrunk",
     "Smooth",
     "SparseGPT",
     "Wanda",
