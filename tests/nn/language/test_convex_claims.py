@@ -59,10 +59,10 @@ def test_layers_of_smollm2() -> None:
                 assert solved.certificate is None or solved.certificate.holds
             means[title] = sum(errors) / len(errors)
         print(f"{on!r}: " + ", ".join(f"{title} {mean:.3f}" for title, mean in means.items()))
-        assert means["ADMM"] < 0.95 * min(v for title, v in means.items() if title != "ADMM")
+        assert means["ADMM"] < min(mean for title, mean in means.items() if title != "ADMM")
         assert means["Wanda, reconstructed"] < 0.9 * means["Wanda"]
         assert means["SparseGPT, reconstructed"] < means["SparseGPT"]
-        if not isinstance(on, NofM):
+        if on == Elements():
             assert means["Lasso"] < means["SparseGPT, reconstructed"]
     module = layers["self_attn.k_proj"]
     layer = Layer("k", module.weight.detach().float(), seen["self_attn.k_proj"], Elements(), 0.3)
