@@ -20,7 +20,7 @@ _HOMES = {
     "sparse": ("Sparse",),
     "sparsifying": ("sparsify",),
     "controller": ("Target",),
-    "schedules": ("Constant", "Cosine", "Geometric", "WarmUp"),
+    "schedules": ("Constant", "Cosine", "Geometric", "Stages", "WarmUp"),
     "finalise": ("Finalised",),
     "strength_path": ("Path", "path"),
     "attribution": ("moreau_grad",),

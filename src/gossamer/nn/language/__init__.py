@@ -4,6 +4,8 @@ from gossamer._lazy import lazy
 
 # Each name is imported at its first use.
 _HOMES = {
+    "activation.pro_sparse": ("ProSparse",),
+    "activation.rectifying": ("Rectifier", "rectify"),
     "architectures": ("Architecture", "architecture_of"),
     "compressing": ("compress",),
     "compression": ("Compression",),

@@ -1,0 +1,1 @@
+"""Sparse activations: transformers whose hidden units are mostly zero."""
