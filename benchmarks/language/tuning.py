@@ -5,8 +5,8 @@ documentation and novels, and judged on text of neither. Every way runs in a pro
 one thread and in bfloat16; full tuning keeps its weights in single precision, without which small
 steps are rounded away. Learning rates are the best of a few tried on the training loss.
 
-Results are kept, so that an interrupted run goes on where it ended; ``--again SPP LoRA`` measures
-some ways anew.
+Results are kept, so that an interrupted run goes on where it ended; ``--again SPP`` measures that
+anew, ``--only dense pruned`` nothing else.
 """
 
 from __future__ import annotations
@@ -127,6 +127,7 @@ WAYS = {
     "Fisher mask": Way(1e-4, _fisher),
     "LoRA, zeros put back": Way(2e-3, _cut_lora),
 }
+ROWS = ("dense", "pruned", *WAYS)
 
 
 def loss(model: nn.Module, tokens: Tensor) -> Tensor:
@@ -226,11 +227,12 @@ def table(results: dict[str, records.Record]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--again", nargs="*", default=[], help="ways to measure anew")
-    again = parser.parse_args().again
-    records.forget(RESULTS, lambda record: record["way"] in again)
+    parser.add_argument("--again", nargs="*", default=[], choices=ROWS, help="ways to measure anew")
+    parser.add_argument("--only", nargs="*", default=ROWS, choices=ROWS, help="ways to measure")
+    asked = parser.parse_args()
+    records.forget(RESULTS, lambda record: record["way"] in asked.again)
     results = {record["way"]: record for record in records.read(RESULTS)}
-    missing = [name for name in ("dense", "pruned", *WAYS) if name not in results]
+    missing = [name for name in asked.only if name not in results]
     if missing:
         _, tokenizer = smollm2(torch.bfloat16)
         windows, judged = calibration(tokenizer, WINDOWS, LENGTH, seed=1), evaluation(tokenizer)
@@ -240,7 +242,8 @@ def main() -> None:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             results[name] = pool.submit(measure, name, windows, judged).result()
         records.append(RESULTS, results[name])
-    print(table({name: results[name] for name in ("dense", "pruned", *WAYS)}))
+    if {"dense", "pruned"} <= set(results):
+        print(table({name: results[name] for name in ROWS if name in results}))
 
 
 if __name__ == "__main__":
