@@ -124,7 +124,7 @@ WAYS = {
     "SPP": adapter("SPP", 0.02, on=LAYERS),
     "LoRA masked by keep_zeros": Way(2e-3, _masked_lora),
     "full, masked": Way(1e-4, _full),
-    "Fisher mask": Way(1e-4, _fisher),
+    "Fisher mask": Way(5e-4, _fisher),
     "LoRA, zeros put back": Way(2e-3, _cut_lora),
 }
 ROWS = ("dense", "pruned", *WAYS)
