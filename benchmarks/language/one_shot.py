@@ -53,6 +53,7 @@ def rows(folder: Path | None) -> dict[str, Row]:
     found = {kind.__name__: Row(kind(), {}) for kind in METHODS}
     found["DSnoT of SparseGPT"] = Row(ours.DSnoT(start="sparsegpt"), {})
     found["Shrunk DSnoT of SparseGPT"] = Row(ours.Shrunk(ours.DSnoT(start="sparsegpt")), {})
+    found["Shrunk ADMM"] = Row(ours.Shrunk("admm"), {})
     found["DSnoT, means only"] = Row(ours.DSnoT(checked=False), {})
     if folder is not None:
         found |= {name: Row(method, {}) for name, method in peers.peers(folder).items()}

@@ -13,6 +13,7 @@ needed. Here all get the very same statistics, from the same stream of blocks as
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -153,22 +154,30 @@ PAIRS = {
 }
 
 
-def layers_of_block(turn: int, windows: int = 4) -> Iterator[tuple[str, Tensor, InputStatistics]]:
-    """The weights of the linear layers of a dense block of SmolLM2, and what they read."""
+def layers_of_block(
+    turn: int, *texts_of: Callable[[Any], Tensor]
+) -> Iterator[tuple[str, Tensor, list[InputStatistics]]]:
+    """The weights of the linear layers of a dense block of SmolLM2, and what they read in texts.
+
+    Each text is a function of the tokenizer, to windows.
+    """
     model, tokenizer = smollm2()
-    block: Any = model.get_submodule(f"model.layers.{turn}")
-    layers = dict(linear_layers(block, ""))
-    with gathering(layers) as seen, torch.no_grad():
-        model(texts.calibration(tokenizer, windows), use_cache=False)
+    layers = dict(linear_layers(model.get_submodule(f"model.layers.{turn}")))
+    found = []
+    for text in texts_of:
+        with gathering(layers) as seen, torch.no_grad():
+            model.get_submodule("model")(text(tokenizer), use_cache=False)
+        found.append(seen)
     for name, module in layers.items():
-        yield name, module.weight.detach(), seen[name]
+        yield name, module.get_parameter("weight").detach(), [seen[name] for seen in found]
 
 
 def agreement(folder: Path, turn: int = 10) -> None:
     """Print by layer, pattern and peer how near the weights are, and the times."""
     own, theirs = PAIRS, peers(folder)
     print("layer, pattern, peer: equal zeros, difference of weights, error ours / theirs, time")
-    for name, weight, seen in layers_of_block(turn):
+    windows = functools.partial(texts.calibration, count=4)
+    for name, weight, (seen,) in layers_of_block(turn, windows):
         for structure in (None, NofM(2, 4)):
             for peer, ours in own.items():
                 layer = Layer(name, weight, seen, structure or ours.on, 0.5)

@@ -6,28 +6,31 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from benchmarks.language import models, texts
+from benchmarks.language import peers, texts
 
-from gossamer.nn.language import compress, perplexity, tokens_of
+from gossamer.nn.language import Layer, methods, tokens_of
 
 
 @pytest.mark.slow
-def test_smollm2_is_better_than_by_wanda() -> None:
-    """Perplexity and errors of layers at 60 and 70 % zeros; ``-s`` prints them."""
+def test_errors_on_text_not_seen() -> None:
+    """Of the layers of one block, calibrated on docstrings and judged by pydoc; ``-s`` prints."""
     pytest.importorskip("transformers")
-    for keep in (0.4, 0.3):
-        perplexities, errors = {}, {}
-        for method in ("wanda", "dsnot"):
-            model, tokenizer = models.smollm2(torch.bfloat16)
-            calibration = texts.calibration(tokenizer, 8, 256, source="docstrings")
-            compression = compress(model, calibration, method, keep=keep)
-            judged = tokens_of(tokenizer, texts.pydoc(), 512, 2)
-            perplexities[method] = perplexity(model, judged)
-            errors[method] = sum(row.error for row in compression) / len(compression.layers)
-        print(f"{keep:.0%} stay: perplexity {perplexities}, error {errors}")
-        assert perplexities["dsnot"] < 0.95 * perplexities["wanda"]
-        assert errors["dsnot"] < errors["wanda"]
+    pairs = [
+        (methods.Wanda(), methods.DSnoT()),
+        (methods.SparseGPT(), methods.Shrunk("sparsegpt")),
+    ]
+    layers = peers.layers_of_block(
+        10,
+        lambda tokenizer: texts.calibration(tokenizer, 8, source="docstrings"),
+        lambda tokenizer: tokens_of(tokenizer, texts.pydoc(), 512, 2),
+    )
+    for name, weight, (seen, other) in layers:
+        for before, after in pairs:
+            layer = Layer(name, weight, seen, before.on, 0.4)
+            judge = Layer(name, weight, other, before.on, 0.4)
+            plain, better = (judge.error(method.solve(layer).weight) for method in (before, after))
+            print(f"{name:20} {before!r} {plain:.4f}, {after!r} {better:.4f}")
+            assert better < plain
