@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,11 +42,11 @@ STEPS, LR = 48, 1e-4  # of scales and zero points, a window of 512 tokens a step
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: what `compress` is told, and whether scales are tuned afterwards."""
+    """A line of the table: what `compress` is told, and the line of the same with scales tuned."""
 
     method: Method
     settings: dict[str, Any]
-    scales: bool = False
+    then: str | None = None
 
 
 ROWS: dict[str, Row] = {
@@ -56,9 +57,11 @@ ROWS: dict[str, Row] = {
         GQSA(bits=2, group=64), {"keep": 1.0, "refine": TUNING}
     ),
     "GQSA 4 bits, half of the groups": Row(GQSA(), {"keep": 0.5}),
-    "  + blocks tuned": Row(GQSA(), {"keep": 0.5, "refine": TUNING}),
-    "  + scales tuned": Row(GQSA(), {"keep": 0.5, "refine": TUNING}, scales=True),
+    "GQSA, blocks tuned": Row(
+        GQSA(), {"keep": 0.5, "refine": TUNING}, then="GQSA, blocks and scales tuned"
+    ),
 }
+ORDER = [name for key, row in ROWS.items() for name in (key, row.then) if name is not None]
 
 
 def megabytes(compression: Compression) -> float:
@@ -68,24 +71,34 @@ def megabytes(compression: Compression) -> float:
     return sum(2 * row.alive + row.alive / 4 for row in compression) / 1e6
 
 
-def measured(row: Row) -> dict[str, Any]:
-    """A model compressed and judged."""
+def measured(name: str) -> Iterator[dict[str, Any]]:
+    """The records of a model compressed and judged."""
+    row = ROWS[name]
     model, tokenizer = smollm2(torch.bfloat16)
     begun = time.perf_counter()
     calibration = texts.calibration(tokenizer, SAMPLES, LENGTH)
-    compression = compress(
-        model, calibration, row.method, batch_size=1, progress=_shown, **row.settings
-    )
-    if row.scales:
+    told = row.settings | {"batch_size": 1, "progress": _shown}
+    compression = compress(model, calibration, row.method, **told)
+    begun, judged = _judged(name, model, tokenizer, compression, begun)
+    yield judged
+    if row.then is not None:
         adapter = GridScales(model, compression.quantised)
         windows = texts.calibration(tokenizer, STEPS, LENGTH, seed=1)
         fine_tune(model, windows.split(1), adapter, steps=STEPS, lr=LR)
         adapter.merge()
-    seconds = time.perf_counter() - begun
-    judged = {
-        name: perplexity(model, tokens) for name, tokens in texts.evaluation(tokenizer).items()
+        yield _judged(row.then, model, tokenizer, compression, begun)[1]
+
+
+def _judged(
+    name: str, model: Any, tokenizer: Any, compression: Compression, begun: float
+) -> tuple[float, dict[str, Any]]:
+    """The record of a model, and when it was made."""
+    seconds = round(time.perf_counter() - begun)
+    found = {
+        text: perplexity(model, tokens) for text, tokens in texts.evaluation(tokenizer).items()
     }
-    return {"megabytes": megabytes(compression), "seconds": round(seconds)} | judged
+    record = {"row": name, "megabytes": megabytes(compression), "seconds": seconds}
+    return time.perf_counter() - seconds, record | found
 
 
 def _shown(done: int, total: int) -> None:
@@ -95,8 +108,7 @@ def _shown(done: int, total: int) -> None:
 def table(found: list[dict[str, Any]]) -> str:
     """Markdown."""
     lines = ["| what | MB of the blocks | pydoc | Persuasion |", "|---|---|---|---|"]
-    order = list(ROWS)
-    for record in sorted(found, key=lambda record: order.index(record["row"])):
+    for record in sorted(found, key=lambda record: ORDER.index(record["row"])):
         figures = " | ".join(f"{record[name]:.1f}" for name in ("pydoc", "Persuasion"))
         lines.append(f"| {record['row']} | {record['megabytes']:.1f} | {figures} |")
     return "\n".join(lines)
@@ -113,7 +125,8 @@ def main() -> None:
     for name in asked.rows:
         if name not in done:
             print(name, flush=True)
-            records.append(asked.results, {"row": name} | measured(ROWS[name]))
+            for record in measured(name):
+                records.append(asked.results, record)
     print(table(records.read(asked.results)))
 
 
