@@ -3,7 +3,8 @@
 SmolLM2-135M, half of each output's weights pruned by Wanda, is tuned for a few windows of Python's
 documentation and novels, and judged on text of neither. Every way runs in a process of its own, on
 one thread and in bfloat16; full tuning keeps its weights in single precision, without which small
-steps are rounded away. Learning rates are the best of a few tried on the training loss.
+steps are rounded away. SPP's learning rate is the best of three tried on the training loss; the
+others have one each.
 
 Results are kept, so that an interrupted run goes on where it ended; ``--again SPP`` measures that
 anew, ``--only dense pruned`` nothing else.
