@@ -110,7 +110,14 @@ class Change:
 Method = Callable[[Study, nn.Module, DataLoader, DataLoader, ForgettingLoss, int], Change]
 
 
-def all_weights(study, model, forgotten, retained, loss, seed):  # type: ignore[no-untyped-def]
+def all_weights(
+    study: Study,
+    model: nn.Module,
+    forgotten: DataLoader,
+    retained: DataLoader,
+    loss: ForgettingLoss,
+    seed: int,
+) -> Change:
     forget(model, forgotten, retained, loss=loss, steps=study.steps, lr=study.lr_of_all, seed=seed)
     every = GroupSparseLoRA(model)
     groups = len(every.groups)
@@ -121,10 +128,17 @@ def all_weights(study, model, forgotten, retained, loss, seed):  # type: ignore[
 def by_penalty(penalty: Callable[[float], Any], published: bool = False) -> Method:
     """LoRA with a penalty of each block's factors."""
 
-    def method(study, model, forgotten, retained, loss, seed):  # type: ignore[no-untyped-def]
+    def method(
+        study: Study,
+        model: nn.Module,
+        forgotten: DataLoader,
+        retained: DataLoader,
+        loss: ForgettingLoss,
+        seed: int,
+    ) -> Change:
         adapter = GroupSparseLoRA(model, penalty=penalty(study.strength), seed=seed)
-        loss = InTheLoss(loss, adapter, study) if published else loss
-        settings = {"loss": loss, "steps": study.steps, "lr": study.lr, "seed": seed}
+        told = InTheLoss(loss, adapter, study) if published else loss
+        settings = {"loss": told, "steps": study.steps, "lr": study.lr, "seed": seed}
         forget(model, forgotten, retained, adapter, **settings)
         sizes = adapter.sizes()
         entries = sum(p.numel() for p in adapter.parameters() if p.any())
@@ -257,7 +271,7 @@ class Topics(nn.Module):
     def __init__(self, encoder: nn.Module, n_classes: int) -> None:
         super().__init__()
         self.encoder = encoder
-        self.head = nn.Linear(encoder.config.hidden_size, n_classes)  # type: ignore[union-attr,arg-type]
+        self.head = nn.Linear(encoder.config.hidden_size, n_classes)
 
     def features(self, tokens: Tensor, mask: Tensor) -> Tensor:
         hidden = self.encoder(tokens, mask).last_hidden_state

@@ -49,7 +49,7 @@ def test_few_tokens_and_other_text(method: methods.SparseGPT) -> None:
 
 
 def test_structure_of_the_method() -> None:
-    assert methods.Shrunk("wanda").on == methods.Wanda.on
+    assert methods.Shrunk("wanda").on == methods.Wanda().on
     assert methods.Shrunk().on == gs.Elements()
 
 

@@ -27,7 +27,7 @@ def curves(stream: Stream, turn: int, layers: dict[str, nn.Module]) -> list[np.n
         stream.advance(turn)
     found = []
     for name, module in layers.items():
-        layer = Layer(name, matrix_of(module).float(), seen[name], Wanda.on, 1.0)
+        layer = Layer(name, matrix_of(module).float(), seen[name], Wanda().on, 1.0)
         scores, whole = Wanda().scores(layer), layer.part.count
         masks = [layer.mask(scores, layer.part.rounded(level / 100 * whole)) for level in LEVELS]
         squares = [layer.error(layer.weight * mask) ** 2 for mask in masks]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from torch import Tensor
 
 from gossamer.core.registry import Registry
@@ -18,8 +16,10 @@ class Method:
     """Solves the problem of one :class:`Layer` in its own way. A subclass is a dataclass of its
     settings; it has :meth:`scores`, where weights that stay do not change, or :meth:`solve`."""
 
-    #: what lives or dies together where the user does not say
-    on: ClassVar[Structure] = Elements()
+    @property
+    def on(self) -> Structure:
+        """What lives or dies together where the user does not say."""
+        return Elements()
 
     def scores(self, layer: Layer) -> Tensor:
         """(m, p) how much each weight matters; a unit matters as the sum over its weights."""

@@ -2,23 +2,13 @@
 
 import pytest
 import torch
+from tiny_language import make_llama
 from torch import nn
 
 
 @pytest.fixture
 def tiny() -> nn.Module:
-    transformers = pytest.importorskip("transformers")
-    torch.manual_seed(0)
-    config = transformers.LlamaConfig(
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=3,
-        num_attention_heads=8,
-        num_key_value_heads=2,
-        vocab_size=64,
-        tie_word_embeddings=True,
-    )
-    return transformers.LlamaForCausalLM(config)
+    return make_llama(3, intermediate_size=48, num_attention_heads=8).train()
 
 
 @pytest.fixture

@@ -78,7 +78,7 @@ class DSnoT(Method):
         piece_of(METHODS, self.start, Method)
 
     @property
-    def on(self) -> Structure:  # type: ignore[override]
+    def on(self) -> Structure:
         return piece_of(METHODS, self.start, Method).on
 
     def solve(self, layer: Layer) -> Solved:

@@ -64,7 +64,7 @@ class GQSA(Method):
             raise ValueError(f"GQSA: damping must be > 0, got {self.damping!r}.")
 
     @property
-    def on(self) -> Structure:  # type: ignore[override]
+    def on(self) -> Structure:
         return Blocks((1, self.group))
 
     def solve(self, layer: Layer) -> Solved:

@@ -70,7 +70,7 @@ class Reconstruction(Method):
         self.start = piece_of(METHODS, self.start, Method)
 
     @property
-    def on(self) -> Structure:  # type: ignore[override]
+    def on(self) -> Structure:
         """What lives or dies together for the method that chooses."""
         assert isinstance(self.start, Method)
         return self.start.on

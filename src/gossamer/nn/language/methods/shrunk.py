@@ -54,7 +54,7 @@ class Shrunk(Method):
         piece_of(METHODS, self.method, Method)
 
     @property
-    def on(self) -> Structure:  # type: ignore[override]
+    def on(self) -> Structure:
         return piece_of(METHODS, self.method, Method).on
 
     def solve(self, layer: Layer) -> Solved:

@@ -72,7 +72,7 @@ class SparseGPT(Method):
             piece_of(METHODS, self.start, Method)
 
     @property
-    def on(self) -> Structure:  # type: ignore[override]
+    def on(self) -> Structure:
         return Elements() if self.start is None else piece_of(METHODS, self.start, Method).on
 
     def solve(self, layer: Layer) -> Solved:

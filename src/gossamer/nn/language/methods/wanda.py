@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -38,7 +37,9 @@ class Wanda(Method):
     tensor([[0., 1.]])
     """
 
-    on: ClassVar[Structure] = FanIn()
+    @property
+    def on(self) -> Structure:
+        return FanIn()
 
     def scores(self, layer: Layer) -> Tensor:
         return layer.weight.square() * layer.statistics.mean_squares
