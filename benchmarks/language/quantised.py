@@ -54,12 +54,20 @@ ROWS: dict[str, Row] = {
     "2:4 in 16 bits, Wanda": Row(Wanda(), {"on": "2:4"}),
     "2:4 in 16 bits, SparseGPT": Row(SparseGPT(), {"on": "2:4"}),
     "2 bits, groups of 64": Row(GQSA(bits=2, group=64), {"keep": 1.0}),
-    "2 bits, groups of 64, blocks tuned": Row(
-        GQSA(bits=2, group=64), {"keep": 1.0, "refine": TUNING}
+    "2 bits, blocks tuned": Row(
+        GQSA(bits=2, group=64),
+        {"keep": 1.0, "refine": TUNING},
+        then="2 bits, blocks and scales tuned",
     ),
     "GQSA 4 bits, half of the groups": Row(GQSA(), {"keep": 0.5}),
     "GQSA, blocks tuned": Row(
         GQSA(), {"keep": 0.5, "refine": TUNING}, then="GQSA, blocks and scales tuned"
+    ),
+    "GQSA of ADMM": Row(GQSA(start="admm"), {"keep": 0.5}),
+    "GQSA of ADMM, blocks tuned": Row(
+        GQSA(start="admm"),
+        {"keep": 0.5, "refine": TUNING},
+        then="GQSA of ADMM, blocks and scales tuned",
     ),
 }
 ORDER = [name for key, row in ROWS.items() for name in (key, row.then) if name is not None]

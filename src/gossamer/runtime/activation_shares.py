@@ -40,7 +40,8 @@ def choose_activation_shares(
 
     .. math:: \sum_l \sum_t \left( g_{lt}^\top W_l \delta_{lt} \right)^2
 
-    over twentieths, as a knapsack, such that the share ``keep`` of all weights is read.
+    over twentieths, as a knapsack, such that what is read is the share ``keep`` of all weights,
+    with the matrices that turn inputs among it.
 
     Parameters
     ----------
@@ -63,7 +64,8 @@ def choose_activation_shares(
     Raises
     ------
     ValueError
-        For shares out of range, patterns that fit no layer, and layers that the loss does not use.
+        For shares out of range, or too small for the turning matrices; patterns that fit no layer,
+        and layers that the loss does not use.
 
     References
     ----------
@@ -96,7 +98,13 @@ def choose_activation_shares(
         losses = _losses(weight, x, gradients[name] @ weight, criterion)
         gains.append(-np.diff(losses))
         costs.append(float(weight.numel()))
-    budget = (keep * _GRAINS - 1) * sum(costs)
+    turning = sum({id(turn): turn.forth.numel() for turn in turns.values()}.values())
+    budget = (keep * _GRAINS - 1) * sum(costs) - turning * _GRAINS
+    if budget < 0:
+        raise ValueError(
+            f"keep={keep!r} is too small: turning inputs and a twentieth of all layers read "
+            f"{turning / sum(costs) + 1 / _GRAINS:.3g} of the weights. Turn fewer layers."
+        )
     grains = chosen(gains, costs, budget * (1 + 1e-9), _STATES)
     return {name: (1 + n) / _GRAINS for name, n in zip(names, grains, strict=True)}
 

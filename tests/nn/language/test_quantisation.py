@@ -20,7 +20,7 @@ from gossamer.nn.language import (
     fine_tune,
     perplexity,
 )
-from gossamer.nn.language.methods import GQSA
+from gossamer.nn.language.methods import ADMM, GQSA
 
 
 def made(seed: int = 0, m: int = 8, p: int = 32, bits: int = 4, group: int = 8) -> Quantised:
@@ -106,6 +106,17 @@ def test_making_up_for_it_beats_cutting_and_rounding() -> None:
     assert torch.equal(solved.weight, solved.quantised.weight())  # type: ignore[union-attr]
 
 
+def test_the_weights_of_another_method_are_rounded() -> None:
+    """Its groups stay, and the layer is nearer to the dense one than by GQSA's own choice."""
+    layer = layer_of(16, 64, gs.Blocks((1, 16)), 0.5)
+    begun, solved = ADMM().solve(layer), GQSA(start="admm").solve(layer)
+    assert torch.equal(solved.mask, begun.mask)
+    quantiser = GroupQuantiser(4, 16)
+    plain = quantiser.rounded(begun.weight, quantiser.grid(begun.weight)) * begun.mask
+    assert layer.error(solved.weight) < layer.error(plain)
+    assert layer.error(solved.weight) < 0.9 * layer.error(GQSA().solve(layer).weight)
+
+
 def test_eight_bits_of_all_weights_are_nearly_exact() -> None:
     layer = layer_of(8, 32, gs.Blocks((1, 16)), 1.0)
     assert layer.error(GQSA(bits=8).solve(layer).weight) < 0.01
@@ -177,6 +188,7 @@ def test_gpt2_has_its_weights_the_other_way(tiny_gpt2: nn.Module, tokens: Tensor
         (lambda: GQSA(bits=1), "bits must be"),
         (lambda: GQSA(group=0), "group must be"),
         (lambda: GQSA(damping=0.0), "damping must be > 0"),
+        (lambda: GQSA(start="nothing"), "nothing"),
         (lambda: BlockTuning(epochs=0), "epochs must be"),
         (lambda: BlockTuning(lr=-1.0), "lr must be > 0"),
         (lambda: GridScales(nn.Linear(2, 2), {}), "quantised is empty"),

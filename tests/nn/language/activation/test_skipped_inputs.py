@@ -158,10 +158,25 @@ def test_chosen_shares_read_as_much_and_lose_less(tiny_llama, tokens):
     assert lost[0] < 0.5 * lost[1]
 
 
+def test_chosen_shares_count_what_turns(tiny_llama, tokens):
+    """Two layers of a block share one turning, which is read whole."""
+    widening = ("*.gate_proj", "*.up_proj")
+    shares = choose_activation_shares(tiny_llama, tokens.split(6), 0.6, on=BLOCKS, turn=widening)
+    layers = {name: tiny_llama.get_submodule(name) for name in shares}
+    read = sum(shares[name] * layer.weight.numel() for name, layer in layers.items())
+    read += sum(
+        layer.in_features**2 for name, layer in layers.items() if name.endswith("gate_proj")
+    )
+    weights = sum(layer.weight.numel() for layer in layers.values())
+    assert 0.59 < read / weights <= 0.6 + 1e-9
+    with pytest.raises(ValueError, match="keep=0.1 is too small: turning inputs"):
+        choose_activation_shares(tiny_llama, tokens.split(6), 0.1, on=BLOCKS, turn=READERS)
+
+
 def test_choosing_shares_changes_nothing(tiny_llama, tokens):
     tiny_llama.requires_grad_(False)
     before = {name: p.clone() for name, p in tiny_llama.named_parameters()}
-    shares = choose_activation_shares(tiny_llama, [tokens], 0.3, turn=READERS)
+    shares = choose_activation_shares(tiny_llama, [tokens], 0.9, turn=READERS)
     assert set(shares) >= {"lm_head", "model.layers.1.mlp.down_proj"}
     assert all(torch.equal(p, before[name]) for name, p in tiny_llama.named_parameters())
     assert all(p.grad is None and not p.requires_grad for p in tiny_llama.parameters())

@@ -12,6 +12,7 @@ from gossamer.nn.language.layer import Layer, Solved
 from gossamer.nn.language.method import METHODS, Method
 from gossamer.nn.language.methods.sparsegpt import swept
 from gossamer.nn.language.quantisation import Grid, GroupQuantiser, Quantised
+from gossamer.nn.pruning.registries import piece_of
 from gossamer.structures import Blocks
 
 
@@ -26,9 +27,11 @@ class GQSA(Method):
     .. math:: w_g^\top \left( [H^{-1}]_{gg} \right)^{-1} w_g .
 
     Then, group after group, weights are set to zero or rounded, and those that follow make up for
-    what that changes. This is the start; the published accuracy comes from two further stages:
-    ``compress(..., refine=BlockTuning())`` trains the weights of each block through the rounding,
-    and :class:`gossamer.nn.language.GridScales` tunes scales and zero points in the whole model.
+    what that changes. Another method may choose the groups and the weights that are rounded:
+    ``start="admm"`` takes longer and is far nearer to the dense model. This is the start; the
+    published accuracy comes from two further stages: ``compress(..., refine=BlockTuning())`` trains
+    the weights of each block through the rounding, and :class:`gossamer.nn.language.GridScales`
+    tunes scales and zero points in the whole model.
 
     Parameters
     ----------
@@ -38,6 +41,9 @@ class GQSA(Method):
         Inputs that live or die together and share a scale and a zero point of half precision.
     damping : float > 0, default 0.01
         Added to the diagonal of H, as a share of its mean.
+    start : str or Method, optional
+        The method whose sparse weights are rounded; by default the rises above choose among the
+        dense ones.
 
     References
     ----------
@@ -57,11 +63,14 @@ class GQSA(Method):
     bits: int = 4
     group: int = 16
     damping: float = 0.01
+    start: str | Method | None = None
 
     def __post_init__(self) -> None:
         self.quantiser = GroupQuantiser(self.bits, self.group)
         if not self.damping > 0:
             raise ValueError(f"GQSA: damping must be > 0, got {self.damping!r}.")
+        if self.start is not None:
+            piece_of(METHODS, self.start, Method)
 
     @property
     def on(self) -> Structure:
@@ -74,13 +83,20 @@ class GQSA(Method):
                 f"{layer.name!r}: leave on= out."
             )
         root = layer.statistics.inverse_root(self.damping)
-        mask = layer.mask(self._rises(layer.weight, root.T @ root))
-        rounding = _Rounding(self.quantiser, mask)
+        sparse = self._begun(layer, root)
+        rounding = _Rounding(self.quantiser, sparse.mask)
         group = self.group
-        swept(layer.weight, root, rounding.choose, group * max(1, 128 // group), group, rounding)
-        quantised = Quantised(self.quantiser, rounding.grid, rounding.codes, mask)
+        swept(sparse.weight, root, rounding.choose, group * max(1, 128 // group), group, rounding)
+        quantised = Quantised(self.quantiser, rounding.grid, rounding.codes, sparse.mask)
         facts = {"bits": self.bits, "bytes": quantised.bytes}
-        return Solved(quantised.weight(), mask, facts=facts, quantised=quantised)
+        return Solved(quantised.weight(), sparse.mask, facts=facts, quantised=quantised)
+
+    def _begun(self, layer: Layer, root: Tensor) -> Solved:
+        """The weights to be rounded, and which of them stay."""
+        if self.start is None:
+            return Solved(layer.weight, layer.mask(self._rises(layer.weight, root.T @ root)))
+        found: Solved = piece_of(METHODS, self.start, Method).solve(layer)
+        return found
 
     def _rises(self, weight: Tensor, inverse: Tensor) -> Tensor:
         """(m, p) the rise of the error by each group, spread evenly over its weights."""
