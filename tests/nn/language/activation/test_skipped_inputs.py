@@ -169,7 +169,7 @@ def test_chosen_shares_count_what_turns(tiny_llama, tokens):
     )
     weights = sum(layer.weight.numel() for layer in layers.values())
     assert 0.59 < read / weights <= 0.6 + 1e-9
-    with pytest.raises(ValueError, match="keep=0.1 is too small: turning inputs"):
+    with pytest.raises(ValueError, match=r"keep=0\.1 is too small: turning inputs"):
         choose_activation_shares(tiny_llama, tokens.split(6), 0.1, on=BLOCKS, turn=READERS)
 
 
