@@ -3,9 +3,10 @@
 Perplexity on two texts (8 windows of 512 tokens each) when each linear layer of the blocks keeps
 so much of its inputs: by magnitude, as TEAL, or by magnitude times the norm of the column (WINA),
 with one threshold a layer or the best inputs of each token; then with WINA's inputs turned to
-coordinates in which columns are orthogonal, and with shares that are chosen for each layer under
-the same total. Calibrated on other text. The last column is the share of the weights that a token
-reads, turning included.
+coordinates in which columns are orthogonal, layer by layer, which reads more, or with the whole
+residual stream rotated to its principal axes, which reads nothing more; and with shares that are
+chosen for each layer under the same total. Calibrated on other text. The last column is the share
+of the weights that a token reads, turning included.
 
 Records are kept, so that an interrupted run goes on; ``--levels 0.5`` asks for one sparsity.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from torch import Tensor, nn
 from benchmarks import records
 from benchmarks.language.models import smollm2
 from benchmarks.language.texts import calibration, evaluation
-from gossamer.nn.language import perplexity
+from gossamer.nn.language import perplexity, rotate
 from gossamer.runtime import choose_activation_shares, sparsify_activations
 
 RESULTS = Path(__file__).parent / "results" / "activations.jsonl"
@@ -31,6 +33,7 @@ LEVELS = (0.5, 0.65, 0.4, 0.25)
 BLOCKS = "model.layers.*"
 #: what reads the residual stream: two turns a block
 TURNED = tuple(f"*.{name}_proj" for name in ("q", "k", "v", "gate", "up"))
+WIDENING = TURNED[-2:]
 WAYS: dict[str, dict[str, Any]] = {
     "magnitude, thresholds": {"criterion": "magnitude"},
     "magnitude, top-k": {"criterion": "magnitude", "rule": "top_k"},
@@ -38,13 +41,23 @@ WAYS: dict[str, dict[str, Any]] = {
     "WINA, top-k": {"criterion": "wina", "rule": "top_k"},
     "WINA, turned, thresholds": {"criterion": "wina", "turn": TURNED},
     "magnitude, chosen shares": {"criterion": "magnitude", "chosen": True},
-    "WINA, turned, chosen shares": {"criterion": "wina", "turn": TURNED, "chosen": True},
+    "WINA, MLPs turned, chosen shares": {"criterion": "wina", "turn": WIDENING, "chosen": True},
+    "WINA, rotated, thresholds": {"criterion": "wina", "rotated": True},
+    "WINA, rotated, chosen shares": {"criterion": "wina", "rotated": True, "chosen": True},
+    "magnitude, rotated, chosen shares": {
+        "criterion": "magnitude",
+        "rotated": True,
+        "chosen": True,
+    },
 }
 
 
 @functools.cache
-def subject() -> tuple[nn.Module, Any]:
-    return smollm2(torch.bfloat16)
+def subject(rotated: bool = False) -> tuple[nn.Module, Any]:
+    model, tokenizer = smollm2(torch.bfloat16)
+    if rotated:
+        rotate(model, calibration(tokenizer, 4, 512))
+    return model, tokenizer
 
 
 @functools.cache
@@ -55,8 +68,8 @@ def calibrated() -> Tensor:
 
 def sparse(way: str, sparsity: float) -> tuple[nn.Module, dict[str, float]]:
     """The model with zeros among its inputs, and what each layer keeps."""
-    model, _ = subject()
     options = dict(WAYS[way])
+    model, _ = subject(options.pop("rotated", False))
     keep: dict[str, float] = {BLOCKS: 1 - sparsity}
     if options.pop("chosen", False):
         settings = {name: options[name] for name in ("criterion", "turn") if name in options}
@@ -70,14 +83,14 @@ def sparse(way: str, sparsity: float) -> tuple[nn.Module, dict[str, float]]:
 def read(way: str, keep: dict[str, float]) -> float:
     """Share of the blocks' weights that a token reads, with the matrices that turn its inputs."""
     model, _ = subject()
-    all_weights, some = 0.0, 0.0
+    all_weights, some, turning = 0.0, 0.0, 0.0
     for name, layer in model.named_modules():
         if isinstance(layer, nn.Linear) and name.startswith(BLOCKS.rstrip("*")):
             all_weights += layer.weight.numel()
             some += keep.get(name, keep.get(BLOCKS, 1.0)) * layer.weight.numel()
-            if "turn" in WAYS[way] and name.endswith(("q_proj", "gate_proj")):
-                some += layer.in_features**2
-    return some / all_weights
+            if any(fnmatch(name, pattern) for pattern in WAYS[way].get("turn", ())):
+                turning += layer.in_features**2 * name.endswith(("q_proj", "gate_proj"))
+    return (some + turning) / all_weights
 
 
 def measure(way: str | None, sparsity: float) -> records.Record:
@@ -92,10 +105,10 @@ def measure(way: str | None, sparsity: float) -> records.Record:
 
 
 def table(found: list[records.Record]) -> str:
-    lines = [f"{'':28} sparsity    pydoc  Persuasion  read"]
+    lines = [f"{'':33} sparsity    pydoc  Persuasion  read"]
     for record in sorted(found, key=lambda one: one["sparsity"]):
         lines.append(
-            f"{record['way']:28} {record['sparsity']:8.0%} {record['pydoc']:8.2f} "
+            f"{record['way']:33} {record['sparsity']:8.0%} {record['pydoc']:8.2f} "
             f"{record['Persuasion']:11.2f} {record['read']:5.0%}"
         )
     return "\n".join(lines)

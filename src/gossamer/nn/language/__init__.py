@@ -17,6 +17,7 @@ _HOMES = {
     "quantisation": ("GroupQuantiser", "Quantised"),
     "refining": ("BlockTuning",),
     "removal": ("Removal", "remove"),
+    "rotating": ("rotate",),
     "sharing_out": ("shares",),
     "statistics": ("InputStatistics",),
     "tokens": ("tokens_of",),

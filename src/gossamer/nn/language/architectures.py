@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -25,6 +25,11 @@ class Architecture:
         What makes the hidden units of the MLP, gate first.
     narrowing : str
         What reads them.
+    norms : tuple of str
+        Of each block, before attention and before the MLP, where nothing else reads the residual
+        stream; for families with root-mean-square norms.
+    embedding, last_norm : str
+        Beside the list of blocks: what begins the residual stream, and the norm after it.
     """
 
     blocks: str
@@ -32,6 +37,9 @@ class Architecture:
     mixing: str = ""
     widening: tuple[str, ...] = ()
     narrowing: str = ""
+    norms: tuple[str, ...] = ()
+    embedding: str = ""
+    last_norm: str = ""
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -48,6 +56,9 @@ ARCHITECTURES = (
         "self_attn.o_proj",
         ("mlp.gate_proj", "mlp.up_proj"),
         "mlp.down_proj",
+        ("input_layernorm", "post_attention_layernorm"),
+        "embed_tokens",
+        "norm",
     ),
     Architecture(  # OPT
         "model.decoder.layers",
@@ -106,9 +117,7 @@ def architecture_of(model: nn.Module, blocks: str | None = None) -> Architecture
         for name, stack in asked.items():
             fits = f".{name}".endswith(f".{known.blocks}") or name == blocks
             if fits and set(known.layers) <= {n for n, _ in stack[0].named_modules()}:
-                return Architecture(
-                    name, known.queries_keys_values, known.mixing, known.widening, known.narrowing
-                )
+                return replace(known, blocks=name)
     outermost = [n for n in asked if not any(n.startswith(f"{other}.") for other in asked)]
     if len(outermost) != 1:
         raise ValueError(
