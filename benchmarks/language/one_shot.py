@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from benchmarks.language import peers, texts
 from benchmarks.language.models import smollm2
 from benchmarks.records import append, forget, read
-from gossamer.nn.language import Method, compress, perplexity
+from gossamer.nn.language import Method, compress, perplexity, shares
 from gossamer.nn.language import methods as ours
 from gossamer.nn.language.method import METHODS
 
@@ -42,21 +43,34 @@ DENSE = "dense"
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: a method, and what else `compress` is told."""
+    """One line of the table: a method, and by what the shares of layers are chosen, if at all."""
 
     method: Method
-    settings: dict[str, Any]
+    by: str | None = None
+
+    def settings(self, column: str, model: nn.Module, calibration: Tensor) -> dict[str, Any]:
+        """What `compress` is told."""
+        told = COLUMNS[column]
+        if self.by is None:
+            return told
+        if "on" in told:
+            raise ValueError("a pattern fixes the share of each layer.")
+        return {"keep": shares(model, calibration, told["keep"], self.by)}
 
 
 def rows(folder: Path | None) -> dict[str, Row]:
     """All methods with their own settings, some combinations, and the peers where they are."""
-    found = {kind.__name__: Row(kind(), {}) for kind in METHODS}
-    found["DSnoT of SparseGPT"] = Row(ours.DSnoT(start="sparsegpt"), {})
-    found["Shrunk DSnoT of SparseGPT"] = Row(ours.Shrunk(ours.DSnoT(start="sparsegpt")), {})
-    found["Shrunk ADMM"] = Row(ours.Shrunk("admm"), {})
-    found["DSnoT, means only"] = Row(ours.DSnoT(checked=False), {})
+    found = {kind.__name__: Row(kind()) for kind in METHODS}
+    found["DSnoT of SparseGPT"] = Row(ours.DSnoT(start="sparsegpt"))
+    found["Shrunk DSnoT"] = Row(ours.Shrunk("dsnot"))
+    found["Shrunk DSnoT of SparseGPT"] = Row(ours.Shrunk(ours.DSnoT(start="sparsegpt")))
+    found["Shrunk ADMM"] = Row(ours.Shrunk("admm"))
+    found["DSnoT, means only"] = Row(ours.DSnoT(checked=False))
+    for by in ("outliers", "influence", "sensitivity"):
+        found[f"Wanda, shares by {by}"] = Row(ours.Wanda(), by)
+        found[f"ADMM, shares by {by}"] = Row(ours.ADMM(), by)
     if folder is not None:
-        found |= {name: Row(method, {}) for name, method in peers.peers(folder).items()}
+        found |= {name: Row(method) for name, method in peers.peers(folder).items()}
     return found
 
 
@@ -68,8 +82,8 @@ def cell(row: Row, column: str, samples: int, length: int) -> dict[str, Any]:
     """A model pruned and judged."""
     model, tokenizer = smollm2(torch.bfloat16)
     calibration = texts.calibration(tokenizer, samples, length)
-    settings = COLUMNS[column] | row.settings
     begun = time.perf_counter()
+    settings = row.settings(column, model, calibration)
     compression = compress(model, calibration, row.method, progress=_shown, **settings)
     seconds = time.perf_counter() - begun
     solving = sum(layer.seconds for layer in compression)

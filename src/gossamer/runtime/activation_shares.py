@@ -14,7 +14,7 @@ from gossamer.nn.allocations.multiple_choice import chosen
 from gossamer.nn.channels import evaluating
 from gossamer.nn.language.tuning.training import next_token_loss
 from gossamer.runtime.input_scores import CRITERIA, check, importance_of
-from gossamer.runtime.layer_inputs import joined, linear_layer, linear_layers, named
+from gossamer.runtime.layer_inputs import joined, linear_layer, linear_layers, named, turned_layers
 from gossamer.runtime.turning import turns_of
 
 _GRAINS = 20  # a layer keeps some twentieths of its inputs, and one at least
@@ -40,8 +40,8 @@ def choose_activation_shares(
 
     .. math:: \sum_l \sum_t \left( g_{lt}^\top W_l \delta_{lt} \right)^2
 
-    over twentieths, as a knapsack, such that what is read is the share ``keep`` of all weights,
-    with the matrices that turn inputs among it.
+    over twentieths, as a knapsack, such that what is read is at most the share ``keep`` of all
+    weights, with the matrices that turn inputs among it.
 
     Parameters
     ----------
@@ -88,14 +88,19 @@ def choose_activation_shares(
     names = named(linear_layers(model), on)
     if not names:
         raise ValueError(f"on: {on!r} fits no layer of class nn.Linear without hooks.")
+    turned = turned_layers(names, turn)
+    if keep == 1:
+        return dict.fromkeys(names, 1.0)
     inputs, gradients = _passes(model, batches, names, loss)
-    turns = turns_of(model, inputs, named(names, turn))
+    turns = turns_of(model, inputs, turned)
     gains, costs = [], []
     for name in names:
         weight, x = linear_layer(model, name).weight.detach().to("cpu", torch.float32), inputs[name]
         if name in turns:
             weight, x = weight @ turns[name].back.T, x @ turns[name].forth
         losses = _losses(weight, x, gradients[name] @ weight, criterion)
+        if not np.isfinite(losses).all():
+            raise ValueError(f"{name!r} has weights, inputs or gradients that are not finite.")
         gains.append(-np.diff(losses))
         costs.append(float(weight.numel()))
     turning = sum({id(turn): turn.forth.numel() for turn in turns.values()}.values())

@@ -12,8 +12,8 @@ from gossamer.runtime.layer_inputs import (
     Examples,
     linear_layer,
     linear_layers,
-    named,
     sampled_inputs,
+    turned_layers,
     watch,
 )
 from gossamer.runtime.skipping_linear import CutInputs, SkippingLinear
@@ -110,7 +110,7 @@ def sparsify_activations(
             f"keep names no layer of class nn.Linear without hooks: {keep!r} fits none of {names}."
         )
     cut = {name: share for name, share in shares.items() if share < 1}
-    turned = named(cut, turn)
+    turned = [name for name in turned_layers(list(shares), turn) if name in cut]
     found: dict[str, Tensor] = {}
     if turned or (cut and (rule == "threshold" or criterion == "auto")):
         if example_inputs is None:

@@ -108,6 +108,14 @@ def named(names: Iterable[str], patterns: str | Sequence[str]) -> list[str]:
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in wanted)]
 
 
+def turned_layers(names: Sequence[str], turn: str | Sequence[str]) -> list[str]:
+    """Those that ``turn`` names; each pattern must fit one."""
+    for pattern in (turn,) if isinstance(turn, str) else turn:
+        if not named(names, pattern):
+            raise ValueError(f"turn: {pattern!r} fits none of the layers {list(names)}.")
+    return named(names, turn)
+
+
 def parts_of(example_inputs: Examples, batch_size: int | None = None) -> Iterator[Example]:
     """The calls in which a model sees its examples, so many rows at a time.
 

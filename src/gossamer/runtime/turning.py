@@ -18,6 +18,8 @@ _RIDGE = 1e-3  # of the mean variance, added to the inputs' second moments
 class Turning(nn.Module):
     """``z = x A``: other coordinates of the inputs.
 
+    Layers that read the same tensor one after the other share one, which is computed once.
+
     Parameters
     ----------
     forth : (inputs, inputs) tensor, A
@@ -28,9 +30,19 @@ class Turning(nn.Module):
     def __init__(self, forth: Tensor) -> None:
         super().__init__()
         self.register_buffer("forth", forth)
+        self._latest: tuple[Tensor, int, Tensor] | None = None  # read, its version, and put out
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., inputs) in the other coordinates."""
+        if x.is_inference():  # has no version, by which one sees that it was changed in place
+            return self._turned(x)
+        if self._latest is not None and self._latest[0] is x and self._latest[1] == x._version:
+            return self._latest[2]
+        turned = self._turned(x)
+        self._latest = None if turned.requires_grad else (x, x._version, turned)
+        return turned
+
+    def _turned(self, x: Tensor) -> Tensor:
         return x @ self.forth.to(x.dtype)
 
 

@@ -16,6 +16,7 @@ from gossamer.nn.language import (
     InputStatistics,
     Layer,
     Quantised,
+    Solved,
     compress,
     fine_tune,
     perplexity,
@@ -117,6 +118,16 @@ def test_the_weights_of_another_method_are_rounded() -> None:
     assert layer.error(solved.weight) < 0.9 * layer.error(GQSA().solve(layer).weight)
 
 
+def test_starts_that_break_groups_are_refused() -> None:
+    class Breaking(ADMM):
+        def solve(self, layer: Layer) -> Solved:
+            mask = torch.arange(layer.weight.numel()).view_as(layer.weight) % 3 == 0
+            return Solved(layer.weight * mask, mask)
+
+    with pytest.raises(ValueError, match="keeps parts of groups of 16"):
+        GQSA(start=Breaking()).solve(layer_of(4, 32, gs.Blocks((1, 16)), 0.5))
+
+
 def test_eight_bits_of_all_weights_are_nearly_exact() -> None:
     layer = layer_of(8, 32, gs.Blocks((1, 16)), 1.0)
     assert layer.error(GQSA(bits=8).solve(layer).weight) < 0.01
@@ -189,6 +200,7 @@ def test_gpt2_has_its_weights_the_other_way(tiny_gpt2: nn.Module, tokens: Tensor
         (lambda: GQSA(group=0), "group must be"),
         (lambda: GQSA(damping=0.0), "damping must be > 0"),
         (lambda: GQSA(start="nothing"), "nothing"),
+        (lambda: GQSA(start="gqsa"), "start must not round by itself"),
         (lambda: BlockTuning(epochs=0), "epochs must be"),
         (lambda: BlockTuning(lr=-1.0), "lr must be > 0"),
         (lambda: GridScales(nn.Linear(2, 2), {}), "quantised is empty"),

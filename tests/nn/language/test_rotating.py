@@ -93,19 +93,27 @@ def test_other_families_are_refused(any_model: Any, tokens: Tensor) -> None:
     assert all(map(torch.equal, any_model.parameters(), before))
 
 
-def test_norms_of_another_kind_are_refused(tokens: Tensor) -> None:
-    """One plus the weight, as in Gemma; a norm after the MLP, as in its second version."""
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_norms_of_another_kind_are_refused(tokens: Tensor, dtype: torch.dtype) -> None:
+    """One plus the weight, as in Gemma; further norms, as in its second version; means taken off,
+    as in StableLM."""
     transformers = pytest.importorskip("transformers")
     sizes: dict[str, Any] = {
         "vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
         "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8,
     }  # fmt: skip
-    gemma = transformers.GemmaForCausalLM(transformers.GemmaConfig(**sizes)).eval()
-    with pytest.raises(ValueError, match="no plain root-mean-square norm"):
-        rotate(gemma, tokens)
-    second = transformers.Gemma2ForCausalLM(transformers.Gemma2Config(**sizes)).eval()
-    with pytest.raises(ValueError, match="stands between the parts"):
-        rotate(second, tokens)
+    for name, message in (
+        ("Gemma", "no plain"),
+        ("Gemma2", "'pre_feedforward_layernorm' between its parts"),
+        ("StableLm", "no plain root-mean-square norm"),
+        ("Olmo2", "has no 'input_layernorm'"),
+    ):
+        config = getattr(transformers, f"{name}Config")(**sizes, pad_token_id=0)
+        model = getattr(transformers, f"{name}ForCausalLM")(config).to(dtype).eval()
+        before = [parameter.clone() for parameter in model.parameters()]
+        with pytest.raises(ValueError, match=message):
+            rotate(model, tokens)
+        assert all(map(torch.equal, model.parameters(), before))
 
 
 def test_qwen_with_norms_of_queries_is_rotated(tokens: Tensor) -> None:
@@ -119,6 +127,78 @@ def test_qwen_with_norms_of_queries_is_rotated(tokens: Tensor) -> None:
     before = logits(model, tokens)
     rotate(model, tokens)
     torch.testing.assert_close(logits(model, tokens), before, atol=1e-5, rtol=1e-4)
+
+
+def adapted(model: Any) -> None:
+    layer = model.model.layers[0].mlp.up_proj
+    torch.nn.utils.parametrizations.weight_norm(layer)
+
+
+def shared(model: Any) -> None:
+    model.model.layers[1].mlp.down_proj.weight = model.model.layers[0].mlp.down_proj.weight
+
+
+def pruned(model: Any) -> None:
+    model.model.layers[1].self_attn.q_proj.weight.data[:16] = 0
+
+
+def broken(model: Any) -> None:
+    model.model.layers[1].mlp.gate_proj.weight.data[0, 0] = torch.nan
+
+
+def overflowing(model: Any) -> None:
+    model.model.embed_tokens.weight.data.fill_(1e38)
+
+
+def heard(model: Any) -> None:
+    """The head has a hook, which may do anything."""
+    model.lm_head.register_forward_pre_hook(lambda _, args: (args[0] * args[0],))
+
+
+def read_elsewhere(model: Any) -> None:
+    """What comes out depends on a coordinate of the hidden states."""
+    model.model.layers[1].register_forward_hook(lambda _, __, x: x + x[..., :1].abs())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (adapted, "no plain Linear: merge adapters"),
+        (shared, "blocks that share weights"),
+        (pruned, "has been pruned"),
+        (broken, "not finite floating-point"),
+        (overflowing, "hidden states that are zero or not finite"),
+        (heard, "no plain Linear"),
+        (read_elsewhere, "its outputs would change by"),
+    ],
+)
+def test_refusals_leave_the_model_alone(change: Any, message: str, tokens: Tensor) -> None:
+    model: Any = weighted(make_llama())
+    change(model)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(ValueError, match=message):
+        rotate(model, tokens)
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(tensor, before[name], rtol=0, atol=0, equal_nan=True)
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+    assert model.config.tie_word_embeddings
+
+
+def test_other_models_of_the_configuration_stay_tied(tokens: Tensor) -> None:
+    model: Any = make_llama()
+    other: Any = type(model)(model.config)
+    rotate(model, tokens)
+    assert other.config.tie_word_embeddings and not model.model.config.tie_word_embeddings
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_other_precisions(dtype: torch.dtype, tokens: Tensor) -> None:
+    model = weighted(make_llama()).to(dtype)
+    before = logits(model, tokens)
+    basis = rotate(model, tokens)
+    assert basis.dtype == torch.float32
+    off = (logits(model, tokens) - before).norm() / before.norm()
+    assert float(off) < (0.03 if dtype == torch.bfloat16 else 1e-5)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from gossamer.nn.language.tuning.training import next_token_loss
 from gossamer.runtime import activation_zeros, choose_activation_shares, sparsify_activations
 from gossamer.runtime.activation_shares import _losses
 from gossamer.runtime.skipping_linear import CutInputs, SkippingLinear
-from gossamer.runtime.turning import turns_of
+from gossamer.runtime.turning import Turning, turns_of
 
 BLOCKS = "model.layers.*"
 READERS = ("*.q_proj", "*.k_proj", "*.v_proj", "*.gate_proj", "*.up_proj")
@@ -114,6 +114,31 @@ def test_turned_inputs_leave_out_the_least(keep):
     assert errors["*"] < 0.5 * errors[()]
 
 
+def test_a_turning_is_computed_once_for_all_its_readers(tiny_llama, tokens, monkeypatch):
+    """And again for what was changed in place since."""
+    sparse = sparsify_activations(tiny_llama, tokens, 0.5, criterion="wina", turn=READERS)
+    count = []
+    turned = Turning._turned
+    monkeypatch.setattr(Turning, "_turned", lambda self, x: count.append(1) or turned(self, x))
+    before = logits(sparse, tokens[:1])
+    assert len(count) == 2 * len(sparse.model.layers)
+    turning = sparse.model.layers[0].mlp.up_proj[0]
+    x = torch.randn(1, 32)
+    with torch.no_grad():
+        first = turning(x)
+        assert turning(x) is first
+        torch.testing.assert_close(turning(x.mul_(2)), 2 * first)
+    with torch.inference_mode():
+        torch.testing.assert_close(sparse(tokens[:1]).logits, before)
+
+
+def test_layers_that_are_not_finite_are_named(tiny_llama, tokens):
+    tiny_llama.model.layers[0].mlp.up_proj.weight.data[0, 0] = torch.nan
+    with pytest.raises(ValueError, match=r"has weights, inputs or gradients that are not finite"):
+        choose_activation_shares(tiny_llama, [tokens], 0.5, on=BLOCKS)
+    assert set(choose_activation_shares(tiny_llama, [tokens], 1.0, turn="*").values()) == {1.0}
+
+
 def test_turned_models_are_saved(tiny_llama, tokens, tmp_path):
     model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 2)).eval()
     x = torch.randn(50, 6)
@@ -190,6 +215,7 @@ def test_choosing_shares_changes_nothing(tiny_llama, tokens):
         ({"keep": 0.01}, "keep must be a share of 0.05 to 1, got 0.01"),
         ({"on": "none.*"}, "on: 'none.*' fits no layer"),
         ({"criterion": "auto"}, "criterion must be one of magnitude, wina"),
+        ({"turn": ["*.up", "*.gait"]}, r"turn: '\*.gait' fits none of the layers"),
         ({"batches": []}, "the loss does not use .* or there is no batch"),
     ),
 )
@@ -204,6 +230,7 @@ def test_wrong_arguments_of_shares_are_named(plain_decoder, tokens, arguments, m
         ({"batch_size": 0}, "batch_size must be an integer of at least 1"),
         ({"turn": "*", "example_inputs": torch.zeros(1, 3, dtype=torch.long)}, "turn: 3 samples"),
         ({"batch_size": 2, "example_inputs": {}}, "must have as many rows"),
+        ({"turn": "*.gait"}, r"turn: '\*.gait' fits none of the layers"),
     ),
 )
 def test_wrong_examples_are_named(plain_decoder, tokens, arguments, message):

@@ -42,8 +42,8 @@ class GQSA(Method):
     damping : float > 0, default 0.01
         Added to the diagonal of H, as a share of its mean.
     start : str or Method, optional
-        The method whose sparse weights are rounded; by default the rises above choose among the
-        dense ones.
+        The method whose sparse weights are rounded, and whose outputs are kept; by default the
+        rises above choose among the dense ones.
 
     References
     ----------
@@ -69,8 +69,8 @@ class GQSA(Method):
         self.quantiser = GroupQuantiser(self.bits, self.group)
         if not self.damping > 0:
             raise ValueError(f"GQSA: damping must be > 0, got {self.damping!r}.")
-        if self.start is not None:
-            piece_of(METHODS, self.start, Method)
+        if self.start is not None and isinstance(piece_of(METHODS, self.start, Method), GQSA):
+            raise ValueError(f"GQSA: start must not round by itself, got {self.start!r}.")
 
     @property
     def on(self) -> Structure:
@@ -96,6 +96,9 @@ class GQSA(Method):
         if self.start is None:
             return Solved(layer.weight, layer.mask(self._rises(layer.weight, root.T @ root)))
         found: Solved = piece_of(METHODS, self.start, Method).solve(layer)
+        groups = found.mask.view(len(found.mask), -1, self.group)
+        if bool((groups.any(2) != groups.all(2)).any()):
+            raise ValueError(f"GQSA: start={self.start!r} keeps parts of groups of {self.group}.")
         return found
 
     def _rises(self, weight: Tensor, inverse: Tensor) -> Tensor:
