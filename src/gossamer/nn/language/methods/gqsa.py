@@ -96,7 +96,7 @@ class GQSA(Method):
         if self.start is None:
             return Solved(layer.weight, layer.mask(self._rises(layer.weight, root.T @ root)))
         found: Solved = piece_of(METHODS, self.start, Method).solve(layer)
-        groups = found.mask.view(len(found.mask), -1, self.group)
+        groups = found.mask.reshape(len(found.mask), -1, self.group)
         if bool((groups.any(2) != groups.all(2)).any()):
             raise ValueError(f"GQSA: start={self.start!r} keeps parts of groups of {self.group}.")
         return found
