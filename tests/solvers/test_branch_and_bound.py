@@ -74,7 +74,7 @@ def test_time_runs_out():
     certificate = result.certificate
     assert result.status is Status.TIME_LIMIT
     assert certificate.kind == "global in the box"
-    assert 0 < certificate.gap <= certificate.objective
+    assert 0 < certificate.gap <= certificate.objective * (1 + 1e-12)  # the bound may still be 0
     assert certificate.value == pytest.approx(certificate.gap / certificate.null_objective)
     assert all(progress.bound <= progress.value for progress in seen)
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.prune import BasePruningMethod
 
+from gossamer.nn.hooks import has_hooks
 from gossamer.nn.language.architectures import is_transposed
 from gossamer.nn.memory import parameter_bytes
 from gossamer.runtime.alike import Chooser
@@ -24,7 +25,7 @@ from gossamer.runtime.example_calls import Call, Example, deviation, example_cal
 from gossamer.runtime.fusing import fold_norms, fuse_activations, readers
 from gossamer.runtime.layout_module import LayoutModule
 from gossamer.runtime.racing import race
-from gossamer.runtime.swapping import copied, has_hooks, put_in
+from gossamer.runtime.swapping import copied, put_in
 from gossamer.runtime.threads import checked_threads
 from gossamer.runtime.tying import tied
 

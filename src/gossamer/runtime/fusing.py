@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from torch import fx, nn
 from torch.nn.utils import fusion
 
+from gossamer.nn.hooks import has_hooks
 from gossamer.runtime.example_calls import Call
 from gossamer.runtime.layout_module import LayoutModule
 from gossamer.runtime.product import Bounds
-from gossamer.runtime.swapping import has_hooks, put_in
+from gossamer.runtime.swapping import put_in
 
 _PASSING = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 _CONVOLUTIONS: dict[type[nn.Module], type[nn.Module]] = {

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gossamer.nn.hooks import has_hooks
 from gossamer.runtime.example_calls import Example
-from gossamer.runtime.swapping import has_hooks
 
 #: a tensor, a sequence of positional arguments, or a mapping of keyword arguments
 Examples = Tensor | Sequence[Any] | Mapping[str, Any]

@@ -23,11 +23,6 @@ def copied(model: nn.Module) -> nn.Module:
     return deepcopy(model, computed)
 
 
-def has_hooks(module: nn.Module) -> bool:
-    """Whether a call does more than the class says: by hooks, or a forward method of its own."""
-    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
-
-
 def swapped(model: nn.Module, make: Make) -> nn.Module:
     """A copy of the model in which ``make(name, module)`` has replaced modules.
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from gossamer.nn.channels import positional
+from gossamer.nn.hooks import has_hooks
 from gossamer.runtime.racing import race
-from gossamer.runtime.swapping import has_hooks, swapped
+from gossamer.runtime.swapping import swapped
 from gossamer.runtime.training_linear import SparseLinear
 
 BLOCKS = ((16, 1), (8, 1), (4, 4))

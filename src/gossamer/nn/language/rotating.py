@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from gossamer.nn.channels import evaluating
+from gossamer.nn.hooks import has_hooks
 from gossamer.nn.language.architectures import architecture_of
 from gossamer.nn.language.likelihood import check_tokens, logits_of
-from gossamer.runtime.swapping import has_hooks
 
 _ZEROS = 0.1  # the share of them in a matrix from which on it counts as pruned
 
