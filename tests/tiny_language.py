@@ -54,3 +54,10 @@ def write_model(folder: Path, **changes: Any) -> tuple[nn.Module, Any]:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return model, tokenizer
+
+
+def write_model_and_text(folder: Path) -> Path:
+    """The directory of a model of three blocks, with ``text.txt`` in it."""
+    write_model(folder, blocks=3)
+    (folder / "text.txt").write_text(TEXT)
+    return folder

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_language import TEXT, write_model
+from tiny_language import write_model_and_text
 
 from gossamer import cli
 from gossamer.report.plots import style
@@ -16,10 +16,7 @@ from gossamer.report.plots import style
 
 @pytest.fixture(scope="module")
 def dense(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dense")
-    write_model(folder, blocks=3)
-    (folder / "text.txt").write_text(TEXT)
-    return folder
+    return write_model_and_text(tmp_path_factory.mktemp("dense"))
 
 
 @pytest.fixture

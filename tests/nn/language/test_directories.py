@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_language import TEXT, make_tokenizer, write_model
+from tiny_language import TEXT, make_tokenizer, write_model_and_text
 
 import gossamer as gs
 from gossamer.nn.language import directories
@@ -22,10 +22,7 @@ QUICK = {"samples": 4, "length": 16}
 
 @pytest.fixture(scope="module")
 def dense(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dense")
-    write_model(folder, blocks=3)
-    (folder / "text.txt").write_text(TEXT)
-    return folder
+    return write_model_and_text(tmp_path_factory.mktemp("dense"))
 
 
 @pytest.fixture
